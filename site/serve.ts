@@ -1,0 +1,237 @@
+#!/usr/bin/env -S deno run -P
+/**
+ * The LOCAL, DELAY and ERROR sites of the chapter: the flags, at once, late, or not always.
+ *
+ * They are at 127.0.0.1 and [::1] alone. Run this file to serve until Ctrl-C; a script that finds
+ * no server starts the site that it needs for the time of its run.
+ *
+ * @module
+ */
+
+import { delay } from "@std/async/delay";
+import {
+  parseNumber,
+  parseOptions,
+  quote,
+  UsageError,
+} from "../lib/argparse.ts";
+import { ThreadPoolExecutor } from "../lib/futures.ts";
+import { abortOnInterrupt, reportError } from "../lib/exit.ts";
+
+/** A site, and what becomes of its requests. Each meets one of three fates. */
+export interface Site {
+  /** Where it listens. */
+  port: number;
+  /** Share of the requests that are answered with an HTTP error, 0 to 1. */
+  errors: number;
+  /** Share of the requests that are answered late, 0 to 1; the rest is answered at once. */
+  late: number;
+  /** How late, in seconds. */
+  delay: number;
+  /** With a seed, a path meets the same fate each time. */
+  seed?: number | undefined;
+}
+
+/** The three sites. */
+export const SITES: Record<string, Site> = {
+  LOCAL: { port: 8001, errors: 0, late: 0, delay: 0 },
+  DELAY: { port: 8002, errors: 0, late: 1, delay: 0.5 },
+  ERROR: { port: 8003, errors: 0.25, late: 0.5, delay: 0.5 },
+};
+
+const ERRORS: [status: number, reason: string][] = [
+  [500, "Internal Server Error"],
+  [501, "Not Implemented"],
+  [502, "Bad Gateway"],
+  [503, "Service Unavailable"],
+];
+
+const HOSTS = ["127.0.0.1", "[::1]"];
+const ROOT = `${import.meta.dirname}/..`;
+const FLAGS = `${ROOT}/flags`;
+const FLAG_URL =
+  /^\w+:\/\/[^/]*\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
+
+/**
+ * Serve a site on this thread, after drawing the flags if there are none.
+ *
+ * @param site What becomes of the requests, and on which port.
+ * @param signal Ends the drawing, or the serving.
+ * @throws {Deno.errors.AddrInUse} When there is a server already.
+ */
+export async function serveSite(
+  site: Site,
+  signal: AbortSignal,
+): Promise<void> {
+  const drawn = await Deno.stat(`${FLAGS}/ad/ad.gif`).catch(() => undefined);
+  if (!drawn) await (await import("./draw.ts")).drawFlags(FLAGS, signal);
+
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  const handler = async (request: Request): Promise<Response> => {
+    const chance = fate(request.url, site.seed);
+    if (chance < site.errors) {
+      return text(...ERRORS[Math.floor(chance / site.errors * ERRORS.length)]!);
+    }
+    if (chance < site.errors + site.late) await delay(1000 * site.delay);
+    return await answer(request, files);
+  };
+
+  const failed = new AbortController();
+  const options = {
+    port: site.port,
+    signal: AbortSignal.any([signal, failed.signal]),
+    onListen() {},
+  };
+  for (const host of HOSTS) {
+    try {
+      Deno.serve({ ...options, hostname: host.replace(/[[\]]/g, "") }, handler);
+    } catch (error) {
+      if (error instanceof Deno.errors.AddrNotAvailable) continue; // No IPv6.
+      failed.abort();
+      throw error;
+    }
+  }
+}
+
+/** A number in [0, 1): by chance, or, with a seed, always the same for a path. */
+function fate(url: string, seed?: number): number {
+  if (seed === undefined) return Math.random();
+  const path = url.replace(/^\w+:\/\/[^/]*/, "");
+  let h = 0x811c9dc5; // FNV-1a, and its bits mixed once more
+  for (const byte of new TextEncoder().encode(`${seed} ${path}`)) {
+    h = Math.imul(h ^ byte, 0x01000193);
+  }
+  h = Math.imul(h ^ (h >>> 16), 0x45d9f3b);
+  return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
+}
+
+/** The file that is asked for. No other path than a flag's reaches the disk. */
+async function answer(
+  { method, url }: Request,
+  files: Map<string, Uint8Array<ArrayBuffer>>,
+): Promise<Response> {
+  if (method !== "GET" && method !== "HEAD") {
+    return text(405, "Method Not Allowed", { allow: "GET, HEAD" });
+  }
+  const path = url.match(FLAG_URL)?.[1];
+  const file = path && (files.get(path) ??
+    await Deno.readFile(`${FLAGS}/${path}`).catch(() => undefined));
+  if (!file) return text(404, "Not Found");
+  files.set(path, file);
+  return new Response(method === "GET" ? file : null, {
+    headers: {
+      "content-length": `${file.length}`,
+      "content-type": path.endsWith(".gif") ? "image/gif" : "application/json",
+    },
+  });
+}
+
+function text(status: number, statusText: string, headers = {}): Response {
+  const init = { status, statusText, headers };
+  return new Response(`${status} ${statusText}\n`, init);
+}
+
+/**
+ * Start a site on a thread of its own.
+ *
+ * @param name One of {@linkcode SITES}.
+ * @param port Where it listens.
+ * @param signal Gives up the start.
+ * @returns Leaving its `await using` block ends the site; nothing when there is a server already.
+ */
+export async function startSite(
+  name: string,
+  port: number,
+  signal: AbortSignal,
+): Promise<AsyncDisposable | undefined> {
+  await using stack = new AsyncDisposableStack();
+  const thread = stack.use(
+    new ThreadPoolExecutor({
+      maxWorkers: 1,
+      module: import.meta.url,
+      permissions: {
+        net: HOSTS.map((host) => `${host}:${port}`),
+        read: [ROOT],
+        write: [FLAGS, `${FLAGS}.new`],
+      },
+    }),
+  );
+  try {
+    await thread.submit(serveSite, { ...SITES[name]!, port }, signal);
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) return; // Somebody came first.
+    throw error;
+  }
+  stack.move();
+  return thread;
+}
+
+const USAGE =
+  "usage: serve.ts [-h] [-d SECONDS] [-e SHARE] [-l SHARE] [-s N] [LABEL ...]";
+
+const HELP = `${USAGE}
+
+Serve the flags at 127.0.0.1 and [::1], until Ctrl-C. Default: all three sites.
+
+positional arguments:
+  LABEL                 LOCAL (port 8001), DELAY (8002) or ERROR (8003)
+
+options:
+  -h, --help            show this help message and exit
+  -d SECONDS, --delay SECONDS
+                        how late a late answer is (default=0.5)
+  -e SHARE, --errors SHARE
+                        share of errors on ERROR (default=0.25)
+  -l SHARE, --late SHARE
+                        share of late answers on ERROR (default=0.5)
+  -s N, --seed N        fail the same paths each time (default: at random)`;
+
+async function main(): Promise<void> {
+  const { help, _: words, ...given } = parseOptions(
+    Deno.args,
+    { help: "h" },
+    {
+      delay: ["d", "SECONDS"],
+      errors: ["e", "SHARE"],
+      late: ["l", "SHARE"],
+      seed: ["s", "N"],
+    },
+  );
+  if (help) return console.log(HELP);
+  const { delay = "0.5", errors = "0.25", late = "0.5", seed } = given;
+  const seconds = { min: 0, max: 86_400 };
+  const share = { min: 0, max: 1 };
+  const options = {
+    delay: parseNumber("--delay SECONDS", delay, seconds),
+    seed: seed ? parseNumber("--seed N", seed, { whole: true }) : undefined,
+  };
+  const fates = {
+    errors: parseNumber("--errors SHARE", errors, share),
+    late: parseNumber("--late SHARE", late, share),
+  };
+  const labels = words.map((word) => word.toUpperCase());
+  const bad = labels.findIndex((label) => !Object.hasOwn(SITES, label));
+  if (bad >= 0) {
+    const names = Object.keys(SITES).join(", ");
+    throw new UsageError(
+      `LABEL must be one of ${names}, not ${quote(words[bad]!)}`,
+    );
+  }
+
+  const stop = new AbortController();
+  using _ = abortOnInterrupt(stop, () => {});
+  for (const label of labels.length > 0 ? labels : Object.keys(SITES)) {
+    const site = { ...SITES[label]!, ...options };
+    if (label === "ERROR") Object.assign(site, fates);
+    await serveSite(site, stop.signal);
+    console.log(`${label} site: http://localhost:${site.port}/flags`);
+  }
+}
+
+if (import.meta.main) {
+  try {
+    await main();
+  } catch (error) {
+    reportError(error, USAGE);
+  }
+}
