@@ -1,7 +1,6 @@
 #!/usr/bin/env -S deno run -P
 /**
- * Download flags of countries, many requests in flight on one thread, with error handling and a
- * progress bar.
+ * Download flags of countries asynchronously on one thread, with error handling and a progress bar.
  *
  * @module
  */
@@ -17,7 +16,7 @@ import {
 import { asCompleted } from "./lib/futures.ts";
 import { tqdm } from "./lib/tqdm.ts";
 
-const DEFAULT_CONCUR_REQ = 5;
+const DEFAULT_CONCUR_REQ = 5; // (1)
 const MAX_CONCUR_REQ = 1000;
 
 /** Many requests at a time, on one thread. */
@@ -29,25 +28,30 @@ export async function downloadMany(
   timeout: number,
   run: AbortController,
 ): Promise<Counter> {
+  const { signal } = run;
   const counter = new Counter();
   const download = (cc: string) =>
-    downloadOne(cc, baseUrl, verbose, timeout, run.signal);
-  const doneIter = asCompleted(concurReq, ccList, download, run.signal);
+    downloadOne(cc, baseUrl, verbose, timeout, signal); // (2)
+  const futures = asCompleted(concurReq, ccList, download, signal); // (3)
   const total = ccList.length;
-  for await (const future of verbose ? doneIter : tqdm(doneIter, { total })) {
-    let status = HTTPStatus.error;
+  const doneIter = verbose ? futures : tqdm(futures, { total });
+  for await (const future of doneIter) { // (4)
+    let status: HTTPStatus;
     try {
-      ({ status } = future.result());
-    } catch (error) {
+      const result = future.result(); // (5)
+      status = result.status;
+    } catch (error) { // (6)
       if (!(error instanceof RequestError)) {
         run.abort(error);
         continue;
       }
-      if (verbose) console.log(errorLine(future.item, error));
+      status = HTTPStatus.error;
+      const cc = future.item; // (7)
+      if (verbose) console.log(errorLine(cc, error));
     }
     counter[status] += 1;
   }
-  return counter;
+  return counter; // (8)
 }
 
 if (import.meta.main) {

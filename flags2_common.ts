@@ -80,6 +80,8 @@ export class HTTPError extends RequestError {
   override name = "HTTPError";
 
   /**
+   * The message is made of both: `HTTP error 503 - Service Unavailable`.
+   *
    * @param status The status code of the answer.
    * @param reason Its reason phrase.
    */
@@ -113,7 +115,7 @@ export async function getFlag(
     });
     if (response.status === 200) return await response.bytes();
     await response.body?.cancel();
-    throw new HTTPError(response.status, response.statusText);
+    throw new HTTPError(response.status, response.statusText); // (1)
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof HTTPError) throw error;
@@ -177,13 +179,13 @@ export async function downloadOne(
     await saveFlag(image, `${cc.toLowerCase()}.gif`);
     status = HTTPStatus.ok;
     message = colored(green, "OK");
-  } catch (error) {
-    if (!(error instanceof HTTPError && error.status === 404)) throw error;
-    status = HTTPStatus.not_found;
+  } catch (error) { // (2)
+    if (!(error instanceof HTTPError && error.status === 404)) throw error; // (4)
+    status = HTTPStatus.not_found; // (3)
     message = colored(yellow, "not found");
   }
-  if (verbose) console.log(`${cc} ${message}`);
-  return { status, cc };
+  if (verbose) console.log(`${cc} ${message}`); // (5)
+  return { status, cc }; // (6)
 }
 
 /** The line of a verbose run for a code whose request failed. */

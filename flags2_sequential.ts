@@ -1,6 +1,6 @@
 #!/usr/bin/env -S deno run -P
 /**
- * Download flags of countries, one after another, with error handling and a progress bar.
+ * Download flags of countries one after the other, with error handling and a progress bar.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { tqdm } from "./lib/tqdm.ts";
 const DEFAULT_CONCUR_REQ = 1;
 const MAX_CONCUR_REQ = 1;
 
-/** One request at a time, in a plain loop. */
+/** One request at a time. */
 export async function downloadMany(
   ccList: string[],
   baseUrl: string,
@@ -27,27 +27,27 @@ export async function downloadMany(
   timeout: number,
   run: AbortController,
 ): Promise<Counter> {
-  const counter = new Counter();
-  for (const cc of verbose ? ccList : tqdm(ccList)) {
-    let status = HTTPStatus.error;
+  const { signal } = run;
+  const counter = new Counter(); // (1)
+  const download = (cc: string) =>
+    downloadOne(cc, baseUrl, verbose, timeout, signal);
+  const ccIter = verbose ? ccList : tqdm(ccList); // (2) (3)
+  for (const cc of ccIter) { // (4)
+    let status: HTTPStatus;
     try {
-      ({ status } = await downloadOne(
-        cc,
-        baseUrl,
-        verbose,
-        timeout,
-        run.signal,
-      ));
-    } catch (error) {
-      if (!(error instanceof RequestError)) {
+      const result = await download(cc); // (5)
+      status = result.status; // (8)
+    } catch (error) { // (6)
+      if (!(error instanceof RequestError)) { // (7)
         run.abort(error);
         break;
       }
-      if (verbose) console.log(errorLine(cc, error));
+      status = HTTPStatus.error; // (9)
+      if (verbose) console.log(errorLine(cc, error)); // (11)
     }
-    counter[status] += 1;
+    counter[status] += 1; // (10)
   }
-  return counter;
+  return counter; // (12)
 }
 
 if (import.meta.main) {

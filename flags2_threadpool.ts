@@ -5,9 +5,9 @@
  * @module
  */
 
-import {
+import { // (2)
   Counter,
-  downloadOne,
+  downloadOne, // (3)
   downloadPermissions,
   errorLine,
   HTTPStatus,
@@ -15,10 +15,10 @@ import {
   RequestError,
 } from "./flags2_common.ts";
 import { asCompleted, ThreadPoolExecutor } from "./lib/futures.ts";
-import { tqdm } from "./lib/tqdm.ts";
+import { tqdm } from "./lib/tqdm.ts"; // (1)
 
-const DEFAULT_CONCUR_REQ = 30;
-const MAX_CONCUR_REQ = 1000;
+const DEFAULT_CONCUR_REQ = 30; // (4)
+const MAX_CONCUR_REQ = 1000; // (5)
 
 /** Many requests at a time, on a few threads. */
 export async function downloadMany(
@@ -29,26 +29,31 @@ export async function downloadMany(
   timeout: number,
   run: AbortController,
 ): Promise<Counter> {
+  const { signal } = run;
   const counter = new Counter();
-  await using executor = new ThreadPoolExecutor({
+  await using executor = new ThreadPoolExecutor({ // (6)
     maxWorkers: concurReq,
     module: import.meta.resolve("./flags2_common.ts"),
     permissions: downloadPermissions(baseUrl),
   });
   const download = (cc: string) =>
-    executor.submit(downloadOne, cc, baseUrl, verbose, timeout, run.signal);
-  const doneIter = asCompleted(concurReq, ccList, download, run.signal);
+    executor.submit(downloadOne, cc, baseUrl, verbose, timeout, signal); // (9)
+  const futures = asCompleted(concurReq, ccList, download, signal); // (8) (11)
   const total = ccList.length;
-  for await (const future of verbose ? doneIter : tqdm(doneIter, { total })) {
-    let status = HTTPStatus.error;
+  const doneIter = verbose ? futures : tqdm(futures, { total }); // (12)
+  for await (const future of doneIter) { // (13)
+    let status: HTTPStatus;
     try {
-      ({ status } = future.result());
-    } catch (error) {
+      const result = future.result(); // (14)
+      status = result.status;
+    } catch (error) { // (15)
       if (!(error instanceof RequestError)) {
         run.abort(error);
         continue;
       }
-      if (verbose) console.log(errorLine(future.item, error));
+      status = HTTPStatus.error;
+      const cc = future.item; // (7) (10) (16)
+      if (verbose) console.log(errorLine(cc, error));
     }
     counter[status] += 1;
   }

@@ -17,6 +17,8 @@ export class KeyboardInterrupt extends Error {
   override name = "KeyboardInterrupt";
 
   /**
+   * As a signal's listener throws it.
+   *
    * @param exitStatus 128 and the signal's number.
    */
   constructor(readonly exitStatus: number) {
