@@ -1,6 +1,6 @@
 /**
- * What the three flags2 scripts share: the command line, the download of one flag, the two
- * reports, and `main`, which each script ends with.
+ * What the three flags2 scripts share: the command line, the download of one
+ * flag, the two reports, and `main`, which each script ends with.
  *
  * @module
  */
@@ -37,7 +37,10 @@ export const DEFAULT_SERVER: Label = "LOCAL";
 /** The folder for the flags, under the current directory. */
 export const DEST_DIR = "downloads";
 
-/** What a file's name ends with until it is whole; no other process has the same. */
+/**
+ * What a file's name ends with until it is whole; no other process has the
+ * same.
+ */
 const TEMPORARY = `.${Deno.pid}.tmp`;
 
 /** How the download of one code ended. */
@@ -124,7 +127,9 @@ export async function getFlag(
   }
 }
 
-/** Why `fetch` failed, less the addresses and the layers that it names first. */
+/**
+ * Why `fetch` failed, less the addresses and the layers that it names first.
+ */
 function reason(error: unknown): string {
   const { message, cause } = error as Error;
   return (cause instanceof Error ? cause.message : message)
@@ -133,7 +138,8 @@ function reason(error: unknown): string {
 }
 
 /**
- * Save an image in {@linkcode DEST_DIR}, whole or not at all: under a temporary name first.
+ * Save an image in {@linkcode DEST_DIR}, whole or not at all: under a temporary
+ * name first.
  *
  * @param image The image.
  * @param filename Its name in the folder.
@@ -193,7 +199,10 @@ export function errorLine(cc: string, error: RequestError): string {
   return colored(red, `*** Error for ${cc}: ${error.message}`);
 }
 
-/** Text in colour, on a terminal alone; std leaves the colour out under NO_COLOR. */
+/**
+ * Text in colour, on a terminal alone; std leaves the colour out under
+ * NO_COLOR.
+ */
 function colored(
   color: (text: string) => string,
   text: string,
@@ -229,7 +238,8 @@ export function initialReport(
  * What became of a run.
  *
  * @param counter The codes that are done.
- * @param notTried The codes that were left out, or given up before they were done.
+ * @param notTried The codes that were left out, or given up before they were
+ *   done.
  * @param elapsed Seconds.
  * @returns Three lines or more.
  */
@@ -375,7 +385,8 @@ options:
 }
 
 /**
- * What a run needs, and no more: the site, the folder for the flags, and the code for the threads.
+ * What a run needs, and no more: the site, the folder for the flags, and the
+ * code for the threads.
  *
  * @param baseUrl The site.
  * @returns The permissions to run {@linkcode downloadOne} with.
@@ -389,14 +400,16 @@ export function downloadPermissions(baseUrl: string): Permissions {
 }
 
 /**
- * The part of a script that is its own style: download all flags, count how each ended.
+ * The part of a script that is its own style: download all flags, count how
+ * each ended.
  *
  * @param ccList The codes.
  * @param baseUrl The site.
  * @param verbose Print a line for each code in place of the bar.
  * @param concurReq Most requests at a time.
  * @param timeout Seconds until a request is given up.
- * @param run Its signal gives up the run; a failure that is no request's aborts it.
+ * @param run Its signal gives up the run; a failure that is no request's aborts
+ *   it.
  * @returns The count: all codes, unless `run` was aborted.
  */
 export type DownloadMany = (
@@ -409,11 +422,12 @@ export type DownloadMany = (
 ) => Promise<Counter>;
 
 /**
- * Run a script: read the command line, start the site if need be, download, report, and set the
- * exit status.
+ * Run a script: read the command line, start the site if need be, download,
+ * report, and set the exit status.
  *
  * @param downloadMany The script's style.
- * @param defaultConcurReq Most requests at a time when the command line does not say.
+ * @param defaultConcurReq Most requests at a time when the command line does
+ *   not say.
  * @param maxConcurReq Most requests at a time, whatever the command line says.
  */
 export async function main(

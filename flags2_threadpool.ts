@@ -1,6 +1,7 @@
 #!/usr/bin/env -S deno run -P
 /**
- * Download flags of countries on a pool of threads, with error handling and a progress bar.
+ * Download flags of countries on a pool of threads, with error handling and a
+ * progress bar.
  *
  * @module
  */

@@ -1,41 +1,53 @@
 /**
- * Python's `argparse` as far as these programs need it: std `parseArgs`, made strict.
+ * Python's `argparse` as far as these programs need it: std `parseArgs`, made
+ * strict.
  *
  * @module
  */
 
 import { parseArgs } from "@std/cli/parse-args";
 
-/** A command line that cannot be run; the message names the option and the value. */
+/**
+ * A command line that cannot be run; the message names the option and the
+ * value.
+ */
 export class UsageError extends Error {
   /** Its name in a stack trace. */
   override name = "UsageError";
 }
 
-/** The switches, the values as they were given, and in `_` the words that are no option. */
+/**
+ * The switches, the values as they were given, and in `_` the words that are no
+ * option.
+ */
 export type Parsed<S extends string, V extends string> =
   & Record<S, boolean>
   & Partial<Record<V, string>>
   & { _: string[] };
 
 /**
- * Parse a command line as `getopt_long(3)` does: clustered letters (`-al 100`), `-l100`,
- * `--limit=100`, `--`. Of an option given twice, the last value counts.
+ * Parse a command line as `getopt_long(3)` does: clustered letters (`-al 100`),
+ * `-l100`, `--limit=100`, `--`. Of an option given twice, the last value
+ * counts.
  *
  * @example
  * ```ts
  * import { parseOptions } from "./argparse.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const options = parseOptions(["-al", "100", "br"], { all: "a" }, { limit: ["l", "N"] });
- * assertEquals(options, { all: true, limit: "100", _: ["br"] });
+ * assertEquals(
+ *   parseOptions(["-al", "100", "br"], { all: "a" }, { limit: ["l", "N"] }),
+ *   { all: true, limit: "100", _: ["br"] },
+ * );
  * ```
  *
  * @param args The words of the command line.
  * @param switches The options without a value: long name to letter.
- * @param values The options with a value: long name to letter and metavar, as `["l", "N"]`.
+ * @param values The options with a value: long name to letter and metavar, as
+ *   `["l", "N"]`.
  * @returns What was given.
- * @throws {UsageError} On an unknown option, a missing value, or a value that has no place.
+ * @throws {UsageError} On an unknown option, a missing value, or a value that
+ *   has no place.
  */
 export function parseOptions<S extends string, V extends string>(
   args: string[],
@@ -52,8 +64,8 @@ export function parseOptions<S extends string, V extends string>(
     metavars.set(name, pair[1]);
   }
 
-  // parseArgs reads -al5 as -a=l5 and lets a switch take "true", so it is handed long options
-  // alone, each with its value attached.
+  // parseArgs reads -al5 as -a=l5 and lets a switch take "true", so it is
+  // handed long options alone, each with its value attached.
   const options: string[] = [];
   const positionals: string[] = [];
   const end = args.includes("--") ? args.indexOf("--") : args.length;
@@ -89,7 +101,10 @@ export function parseOptions<S extends string, V extends string>(
   }) as Parsed<S, V>;
 }
 
-/** The options in one word by their long names, with the value where one is attached. */
+/**
+ * The options in one word by their long names, with the value where one is
+ * attached.
+ */
 function* unclustered(
   arg: string,
   longNames: Map<string, string>,
@@ -117,8 +132,8 @@ function* unclustered(
  *
  * @param option The option and its metavar, for the message: `--limit N`.
  * @param text What was given.
- * @param bounds Smallest and largest value; `above` for a limit that is itself too small;
- *   `whole` for no fraction.
+ * @param bounds Smallest and largest value; `above` for a limit that is itself
+ *   too small; `whole` for no fraction.
  * @returns The number.
  * @throws {UsageError} When it is no number, or out of bounds.
  */
@@ -141,7 +156,10 @@ export function parseNumber(
   return number;
 }
 
-/** A word as it can stand in a one-line message: odd characters escaped, cut when it is long. */
+/**
+ * A word as it can stand in a one-line message: odd characters escaped, cut
+ * when it is long.
+ */
 export function quote(word: string): string {
   const letters = [...word];
   const short = letters.length > 40

@@ -1,5 +1,6 @@
 /**
- * How a program ends: with the exit status that a shell expects, and with one line that says why.
+ * How a program ends: with the exit status that a shell expects, and with one
+ * line that says why.
  *
  * @module
  */
@@ -7,11 +8,17 @@
 import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
 
-/** The signals that end a run, each with the exit status that a shell expects for it. */
+/**
+ * The signals that end a run, each with the exit status that a shell expects
+ * for it.
+ */
 const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
   Deno.build.os === "windows" ? { SIGINT: 130 } : { SIGINT: 130, SIGTERM: 143 };
 
-/** Why a run was aborted from outside: Python's exception for Ctrl-C, for SIGTERM, too. */
+/**
+ * Why a run was aborted from outside: Python's exception for Ctrl-C, for
+ * SIGTERM, too.
+ */
 export class KeyboardInterrupt extends Error {
   /** Its name in a stack trace. */
   override name = "KeyboardInterrupt";
@@ -27,7 +34,8 @@ export class KeyboardInterrupt extends Error {
 }
 
 /**
- * Abort a run at the first Ctrl-C (or SIGTERM), and end the process at the second.
+ * Abort a run at the first Ctrl-C (or SIGTERM), and end the process at the
+ * second.
  *
  * @param run What to abort, with a {@linkcode KeyboardInterrupt}.
  * @param cleanUp Called before the process is ended.
@@ -56,8 +64,8 @@ export function abortOnInterrupt(
 }
 
 /**
- * Say on standard error why a program ends, and set its exit status: 2 for a command line that
- * cannot be run, 130 after Ctrl-C, else 1.
+ * Say on standard error why a program ends, and set its exit status: 2 for a
+ * command line that cannot be run, 130 after Ctrl-C, else 1.
  *
  * @param error What was thrown.
  * @param usage The usage line.

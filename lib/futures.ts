@@ -1,6 +1,7 @@
 /**
- * What the chapter takes from Python's `concurrent.futures`: {@linkcode ThreadPoolExecutor} and
- * {@linkcode asCompleted}. The module is also the code that each thread of an executor runs.
+ * What the chapter takes from Python's `concurrent.futures`: {@linkcode
+ * ThreadPoolExecutor} and {@linkcode asCompleted}. The module is also the code
+ * that each thread of an executor runs.
  *
  * @module
  */
@@ -8,7 +9,10 @@
 import { pooledMap } from "@std/async/pool";
 import { type Permissions, requirePermissions } from "./permissions.ts";
 
-/** One call and its outcome, as {@linkcode asCompleted} yields it: it is always done. */
+/**
+ * One call and its outcome, as {@linkcode asCompleted} yields it: it is always
+ * done.
+ */
 export interface Future<T, R> {
   /** What the call was for. */
   readonly item: T;
@@ -17,12 +21,12 @@ export interface Future<T, R> {
 }
 
 /**
- * Call `fn` for each item, at most `poolLimit` at a time, and yield the calls in the order in
- * which they are done: std `pooledMap`, which yields in the order of the items, with the results
- * taken from inside the mapping.
+ * Call `fn` for each item, at most `poolLimit` at a time, and yield the calls
+ * in the order in which they are done: std `pooledMap`, which yields in the
+ * order of the items, with the results taken from inside the mapping.
  *
- * Once the loop over it is left or `signal` is aborted, no further call is started; a call that
- * fails after the abort was given up and is not yielded.
+ * Once the loop over it is left or `signal` is aborted, no further call is
+ * started; a call that fails after the abort was given up and is not yielded.
  *
  * @example
  * ```ts
@@ -73,7 +77,10 @@ export function asCompleted<T, R>(
   });
 }
 
-/** Thrown for the calls that wait on a thread which has died, and by `submit` ever after. */
+/**
+ * Thrown for the calls that wait on a thread which has died, and by `submit`
+ * ever after.
+ */
 export class BrokenThreadPool extends Error {
   /** Its name in a stack trace. */
   override name = "BrokenThreadPool";
@@ -81,7 +88,10 @@ export class BrokenThreadPool extends Error {
 
 /** How to build a {@linkcode ThreadPoolExecutor}. */
 export interface ThreadPoolOptions {
-  /** Calls in flight that the pool is for; a thread takes many, so there are fewer threads. */
+  /**
+   * Calls in flight that the pool is for; a thread takes many, so there are
+   * fewer threads.
+   */
   maxWorkers: number;
   /** URL of the module that exports the functions to call. */
   module: string;
@@ -89,7 +99,10 @@ export interface ThreadPoolOptions {
   permissions?: Permissions;
 }
 
-/** What the pool tells a thread: to make a call, or, without a name, to give one up. */
+/**
+ * What the pool tells a thread: to make a call, or, without a name, to give one
+ * up.
+ */
 interface Call {
   id: number;
   name?: string;
@@ -98,12 +111,18 @@ interface Call {
   signalAt?: number;
 }
 
-/** What a thread tells the pool: how a call ended, or, without an id, that it dies. */
+/**
+ * What a thread tells the pool: how a call ended, or, without an id, that it
+ * dies.
+ */
 interface Answer {
   id?: number;
   value?: unknown;
   error?: unknown;
-  /** An `Error` loses its class and its fields on the way: they travel beside it. */
+  /**
+   * An `Error` loses its class and its fields on the way: they travel beside
+   * it.
+   */
   className?: string | undefined;
   fields?: object;
 }
@@ -114,15 +133,20 @@ interface Thread {
   pending: Map<number, PromiseWithResolvers<unknown>>;
 }
 
-/** No pool starts more threads than this: two to four were as fast as any number. */
+/**
+ * No pool starts more threads than this: two to four were as fast as any
+ * number.
+ */
 const MAX_THREADS = 4;
 
 /**
- * Runs functions on other threads (workers), which are started as they are needed.
+ * Runs functions on other threads (workers), which are started as they are
+ * needed.
  *
- * A thread of JavaScript has an event loop of its own and keeps many calls in flight, so a pool
- * has at most as many threads as the machine has cores, whatever `maxWorkers` is. Leaving the
- * `await using` block waits for the calls that are pending and ends the threads.
+ * A thread of JavaScript has an event loop of its own and keeps many calls in
+ * flight, so a pool has at most as many threads as the machine has cores,
+ * whatever `maxWorkers` is. Leaving the `await using` block waits for the calls
+ * that are pending and ends the threads.
  *
  * @example
  * ```ts
@@ -146,7 +170,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
    * No thread is started before the first call.
    *
    * @param options How many calls, of which module, with which permissions.
-   * @throws {Deno.errors.NotCapable} When the caller itself has fewer permissions.
+   * @throws {Deno.errors.NotCapable} When the caller itself has fewer
+   *   permissions.
    */
   constructor(options: ThreadPoolOptions) {
     if (options.permissions) requirePermissions(options.permissions);
@@ -161,8 +186,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   /**
    * Call an exported function of the module on one of the threads.
    *
-   * Arguments and result are copied, as `structuredClone` does; one argument may be an
-   * `AbortSignal`, which then is aborted on the thread, too.
+   * Arguments and result are copied, as `structuredClone` does; one argument
+   * may be an `AbortSignal`, which then is aborted on the thread, too.
    *
    * @param fn The function; the thread finds it by its name.
    * @param args Its arguments.
@@ -196,7 +221,10 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     }
   }
 
-  /** Wait for the calls that are pending, then end the threads. Further calls are refused. */
+  /**
+   * Wait for the calls that are pending, then end the threads. Further calls
+   * are refused.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#broken ??= new BrokenThreadPool("the pool is shut down");
     const calls = this.#threads.flatMap(({ pending }) => [...pending.values()]);
@@ -243,7 +271,10 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   }
 }
 
-/** What was thrown on the thread, of its class again: one of `module`'s or of the runtime's. */
+/**
+ * What was thrown on the thread, of its class again: one of `module`'s or of
+ * the runtime's.
+ */
 async function rebuilt(
   { error, className, fields }: Answer,
   module: string,
@@ -257,7 +288,9 @@ async function rebuilt(
   return Object.assign(error, fields);
 }
 
-/** What a thread runs: make the calls that the pool asks for, many at a time. */
+/**
+ * What a thread runs: make the calls that the pool asks for, many at a time.
+ */
 function answerCalls(thread: Worker & { name: string; close(): void }): void {
   const controllers = new Map<number, AbortController>();
   const post = (answer: Answer) => thread.postMessage(answer);

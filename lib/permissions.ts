@@ -1,15 +1,19 @@
 /**
- * Permissions that a program or a thread needs, asked for before anything is done.
+ * Permissions that a program or a thread needs, asked for before anything is
+ * done.
  *
  * @module
  */
 
-/** Hosts, paths to read and paths to write; the form is that of `deno.json` and of a worker. */
+/**
+ * Hosts, paths to read and paths to write; the form is that of `deno.json` and
+ * of a worker.
+ */
 export type Permissions = Record<"net" | "read" | "write", string[]>;
 
 /**
- * See that all permissions were given; else the runtime would ask for one in the middle of a run,
- * on a pipe, too.
+ * See that all permissions were given; else the runtime would ask for one in
+ * the middle of a run, on a pipe, too.
  *
  * @param permissions What is needed.
  * @throws {Deno.errors.NotCapable} When one of them was not given.

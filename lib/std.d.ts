@@ -1,6 +1,7 @@
 /**
- * Types of the @std functions in use: the npm mirror of @std holds JavaScript alone.
- * The checker reads these in its place (`compilerOptions.types` in deno.json).
+ * Types of the @std functions in use: the npm mirror of @std holds JavaScript
+ * alone. The checker reads these in its place (`compilerOptions.types` in
+ * deno.json).
  */
 
 declare module "@std/async/delay" {

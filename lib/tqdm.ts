@@ -1,8 +1,8 @@
 /**
  * A progress bar around any iterable, after Python's `tqdm`.
  *
- * Two pure functions turn numbers into text, {@linkcode Bar} knows how to redraw a line, and the
- * generators in {@linkcode tqdm} know neither.
+ * Two pure functions turn numbers into text, {@linkcode Bar} knows how to
+ * redraw a line, and the generators in {@linkcode tqdm} know neither.
  *
  * @module
  */
@@ -22,7 +22,10 @@ export interface Output {
 
 /** What {@linkcode tqdm} can be told. */
 export interface TqdmOptions {
-  /** How many items to expect; by default the iterable's `length` or `size`, if it has one. */
+  /**
+   * How many items to expect; by default the iterable's `length` or `size`, if
+   * it has one.
+   */
   total?: number | undefined;
   /** Where to draw; by default standard output. */
   output?: Output | undefined;
@@ -67,14 +70,18 @@ export function formatInterval(seconds: number): string {
 }
 
 /**
- * Percentage, bar, count, elapsed < left, rate; without a total: count, elapsed, rate.
+ * Percentage, bar, count, elapsed < left, rate; without a total: count,
+ * elapsed, rate.
  *
  * @example
  * ```ts
  * import { formatMeter } from "./tqdm.ts";
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(formatMeter({ n: 5, total: 20, elapsed: 2 }), " 25%|██▌       | 5/20 [00:02<00:06, 2.50it/s]");
+ * assertEquals(
+ *   formatMeter({ n: 5, total: 20, elapsed: 2 }),
+ *   " 25%|██▌       | 5/20 [00:02<00:06, 2.50it/s]",
+ * );
  * assertEquals(formatMeter({ n: 5, elapsed: 2 }), "5it [00:02, 2.50it/s]");
  * ```
  *
@@ -129,13 +136,16 @@ const STDOUT: Output = {
 };
 
 /**
- * The line that shows where a loop stands: redrawn in place on a terminal, written once,
- * finished, anywhere else.
+ * The line that shows where a loop stands: redrawn in place on a terminal,
+ * written once, finished, anywhere else.
  */
 class Bar implements Disposable {
   /** Items done. */
   n = 0;
-  /** The `n` at which {@linkcode Bar.tick} is due: the clock is not read for every item. */
+  /**
+   * The `n` at which {@linkcode Bar.tick} is due: the clock is not read for
+   * every item.
+   */
   due = 1;
   #step = 1;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -158,12 +168,16 @@ class Bar implements Disposable {
       return;
     }
     this.#draw();
-    // A loop that awaits leaves the clock to a timer, which also moves while nothing is done.
+    // A loop that awaits leaves the clock to a timer, which also moves while
+    // nothing is done.
     this.#timer = setInterval(() => this.#draw(), INTERVAL);
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Draw when it is time; read the clock more seldom, the faster the items come. */
+  /**
+   * Draw when it is time; read the clock more seldom, the faster the items
+   * come.
+   */
   tick(): void {
     const now = this.#now();
     this.#step = now - this.#read < 1 ? Math.min(2 * this.#step, 64) : 1;

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run -P=draw
 /**
- * Draws the 194 flags into `flags/`, beside the scripts, in the layout of any web root:
- * `flags/ad/ad.gif`, `flags/ad/metadata.json`.
+ * Draws the 194 flags into `flags/`, beside the scripts, in the layout of any
+ * web root: `flags/ad/ad.gif`, `flags/ad/metadata.json`.
  *
  * @module
  */
@@ -36,14 +36,15 @@ export async function drawFlags(
       signal.throwIfAborted();
       await drawFlag(cc, `${draft}/${cc.toLowerCase()}`);
     }
-    // Of two runs that draw at the same time the first to end wins: a folder that is filled
-    // cannot be replaced.
+    // Of two runs that draw at the same time the first to end wins: a folder
+    // that is filled cannot be replaced.
     await Deno.rename(draft, folder).catch(async (error) => {
       if (!await isFilled(folder)) throw error;
     });
   } finally {
     await Deno.remove(draft, { recursive: true }).catch(() => {});
-    await Deno.remove(`${folder}.new`).catch(() => {}); // Another run may be there.
+    // Unless another run is drawing there.
+    await Deno.remove(`${folder}.new`).catch(() => {});
   }
 }
 

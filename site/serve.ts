@@ -1,9 +1,11 @@
 #!/usr/bin/env -S deno run -P
 /**
- * The LOCAL, DELAY and ERROR sites of the chapter: the flags, at once, late, or not always.
+ * The LOCAL, DELAY and ERROR sites of the chapter: the flags, at once, late, or
+ * not always.
  *
- * They are at 127.0.0.1 and [::1] alone. Run this file to serve until Ctrl-C; a script that finds
- * no server starts the site that it needs for the time of its run.
+ * They are at 127.0.0.1 and [::1] alone. Run this file to serve until Ctrl-C; a
+ * script that finds no server starts the site that it needs for the time of its
+ * run.
  *
  * @module
  */
@@ -24,7 +26,10 @@ export interface Site {
   port: number;
   /** Share of the requests that are answered with an HTTP error, 0 to 1. */
   errors: number;
-  /** Share of the requests that are answered late, 0 to 1; the rest is answered at once. */
+  /**
+   * Share of the requests that are answered late, 0 to 1; the rest is answered
+   * at once.
+   */
   late: number;
   /** How late, in seconds. */
   delay: number;
@@ -93,7 +98,9 @@ export async function serveSite(
   }
 }
 
-/** A number in [0, 1): by chance, or, with a seed, always the same for a path. */
+/**
+ * A number in [0, 1): by chance, or, with a seed, always the same for a path.
+ */
 function fate(url: string, seed?: number): number {
   if (seed === undefined) return Math.random();
   const path = url.replace(/^\w+:\/\/[^/]*/, "");
@@ -137,7 +144,8 @@ function text(status: number, statusText: string, headers = {}): Response {
  * @param name One of {@linkcode SITES}.
  * @param port Where it listens.
  * @param signal Gives up the start.
- * @returns Leaving its `await using` block ends the site; nothing when there is a server already.
+ * @returns Leaving its `await using` block ends the site; nothing when there is
+ *   a server already.
  */
 export async function startSite(
   name: string,
