@@ -234,9 +234,9 @@ export function tqdm<T>(
   { total = lengthOf(iterable), output, now }: TqdmOptions = {},
 ): Generator<T, void> | AsyncGenerator<T, void> {
   const options = { total, output, now };
-  return Symbol.iterator in iterable
-    ? ticking(iterable, options)
-    : tickingAsync(iterable, options);
+  return isAsync(iterable)
+    ? tickingAsync(iterable, options)
+    : ticking(iterable, options);
 }
 
 function* ticking<T>(
@@ -261,8 +261,14 @@ async function* tickingAsync<T>(
   }
 }
 
+function isAsync<T>(
+  iterable: Iterable<T> | AsyncIterable<T>,
+): iterable is AsyncIterable<T> {
+  return Symbol.asyncIterator in Object(iterable);
+}
+
 /** Python's `len()`, where there is one. */
-function lengthOf(iterable: object): number | undefined {
+function lengthOf(iterable: unknown): number | undefined {
   const { length, size } = iterable as { length?: unknown; size?: unknown };
   return [length, size].find((n) => typeof n === "number") as
     | number
