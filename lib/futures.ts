@@ -280,7 +280,8 @@ async function rebuilt(
   module: string,
 ): Promise<unknown> {
   if (!className || !(error instanceof Error)) return error;
-  for (const place of [await import(module), Deno.errors, globalThis]) {
+  const exports = await import(module).catch(() => ({}));
+  for (const place of [exports, Deno.errors, globalThis]) {
     if (!Object.hasOwn(place, className)) continue;
     Object.setPrototypeOf(error, place[className].prototype);
     break;

@@ -4,6 +4,38 @@
  * deno.json).
  */
 
+declare module "@std/assert" {
+  // deno-lint-ignore no-explicit-any
+  type Class<E> = abstract new (...args: any[]) => E;
+  export function assert(expr: unknown, msg?: string): asserts expr;
+  export function assertEquals<T>(actual: T, expected: T, msg?: string): void;
+  export function assertInstanceOf<E>(
+    actual: unknown,
+    expectedType: Class<E>,
+    msg?: string,
+  ): asserts actual is E;
+  export function assertMatch(
+    actual: string,
+    expected: RegExp,
+    msg?: string,
+  ): void;
+  export function assertRejects<E extends Error>(
+    fn: () => PromiseLike<unknown>,
+    ErrorClass: Class<E>,
+    msgIncludes?: string,
+  ): Promise<E>;
+  export function assertStrictEquals<T>(
+    actual: unknown,
+    expected: T,
+    msg?: string,
+  ): asserts actual is T;
+  export function assertThrows<E extends Error>(
+    fn: () => unknown,
+    ErrorClass: Class<E>,
+    msgIncludes?: string,
+  ): E;
+}
+
 declare module "@std/async/delay" {
   export function delay(
     ms: number,

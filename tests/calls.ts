@@ -1,0 +1,74 @@
+/**
+ * Functions for the tests of the thread pool to call on other threads.
+ *
+ * @module
+ */
+
+/** An error with a class and fields of its own. */
+export class FlagError extends RangeError {
+  /** Its name in a stack trace. */
+  override name = "FlagError";
+  /** As `downloadOne`'s error has one. */
+  constructor(readonly status: number, readonly cc: string) {
+    super(`${cc}: ${status}`);
+  }
+}
+
+/** A number that no two threads share. */
+const thread = Math.random();
+
+/** Which thread is this? Answers late enough for the next call to need another one. */
+export async function whichThread(ms: number): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  return thread;
+}
+
+/** The sum of two numbers. */
+export function add(a: number, b: number): number {
+  return a + b;
+}
+
+/** Throws what is asked for. */
+export async function fail(what: string): Promise<never> {
+  switch (what) {
+    case "FlagError":
+      throw new FlagError(418, "BR");
+    case "NotFound":
+      return await Deno.readTextFile("no/such/file") as never;
+    case "TypeError":
+      throw new TypeError("of the runtime");
+    case "DOMException":
+      throw new DOMException("too late", "TimeoutError");
+    case "cause":
+      throw new Error("outer", { cause: new SyntaxError("inner") });
+    case "uncopyable":
+      throw Object.assign(new Error("with a function"), { f() {} });
+    default:
+      throw what;
+  }
+}
+
+/** A result that cannot be copied. */
+export function uncopyable(): () => void {
+  return () => {};
+}
+
+/** Never ends, unless it is given up. */
+export async function wait(signal?: AbortSignal): Promise<string> {
+  return await new Promise((resolve) =>
+    signal?.addEventListener("abort", () => resolve("given up"))
+  );
+}
+
+/** The thread dies. */
+export async function die(how: string): Promise<void> {
+  if (how === "close") return self.close();
+  if (how === "exit") Deno.exit(3);
+  if (how === "throw") setTimeout(() => nowhere(), 0);
+  if (how === "reject") Promise.reject(new Error("nobody catches this"));
+  await wait();
+}
+
+function nowhere(): never {
+  throw new Error("nobody catches this");
+}
