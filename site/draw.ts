@@ -13,6 +13,8 @@ import gifenc from "gifenc";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import countryCodes from "../country_codes.txt" with { type: "text" };
 
+await initWasm(resvgWasm);
+
 /** Pixels. */
 const WIDTH = 320;
 
@@ -29,7 +31,6 @@ export async function drawFlags(
   if (await isFilled(folder)) return;
   const codes = countryCodes.trim().split(/\s+/);
   console.error(`Drawing ${codes.length} flags into flags/, once.`);
-  await initWasm(resvgWasm);
   const draft = `${folder}.new/${crypto.randomUUID()}`;
   try {
     for (const cc of codes) {

@@ -17,7 +17,10 @@ export class FlagError extends RangeError {
 /** A number that no two threads share. */
 const thread = Math.random();
 
-/** Which thread is this? Answers late enough for the next call to need another one. */
+/**
+ * Which thread is this? Answers late enough for the next call to need another
+ * one.
+ */
 export async function whichThread(ms: number): Promise<number> {
   await new Promise((resolve) => setTimeout(resolve, ms));
   return thread;
