@@ -2,9 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
 import { serveSite, type Site, SITES, startSite } from "../site/serve.ts";
-import { freePort, outcome, ROOT } from "./testing.ts";
-
-const FLAGS = `${ROOT}/flags`;
+import { FLAGS, freePort, outcome, ROOT } from "./testing.ts";
 
 describe("a site", () => {
   let stop: AbortController;
