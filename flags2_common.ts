@@ -436,21 +436,28 @@ export async function main(
   maxConcurReq: number,
 ): Promise<void> {
   const prog = decodeURIComponent(Deno.mainModule.replace(/^.*\//, ""));
-  let args: Args;
+  const run = new AbortController();
+  using _ = abortOnInterrupt(run, removeTemporary);
   try {
-    args = processArgs(Deno.args, defaultConcurReq);
+    const args = processArgs(Deno.args, defaultConcurReq);
+    if (args.help) console.log(help(prog, defaultConcurReq));
+    else await downloadAndReport(downloadMany, args, maxConcurReq, run);
   } catch (error) {
-    reportError(error, usage(prog));
-    return;
+    run.abort(error);
   }
-  if (args.help) return console.log(help(prog, defaultConcurReq));
+  if (run.signal.aborted) reportError(run.signal.reason, usage(prog));
+}
 
-  const { ccList, maxReq, server, timeout, verbose } = args;
+/** The run between the two reports; the second one stands, whatever happens. */
+async function downloadAndReport(
+  downloadMany: DownloadMany,
+  { ccList, maxReq, server, timeout, verbose }: Args,
+  maxConcurReq: number,
+  run: AbortController,
+): Promise<void> {
   const baseUrl = SERVERS[server];
   const concurReq = Math.min(maxReq, maxConcurReq, ccList.length);
   console.log(initialReport(ccList, concurReq, server));
-  const run = new AbortController();
-  using _ = abortOnInterrupt(run, removeTemporary);
   let counter = new Counter();
   let t0 = performance.now();
   try {
@@ -476,8 +483,6 @@ export async function main(
   if (notTried !== 0) {
     run.abort(new Error("some downloads are unaccounted for"));
   }
-
-  if (run.signal.aborted) reportError(run.signal.reason, usage(prog));
 }
 
 /** The site on a thread of its own, unless a server answers there. */

@@ -221,6 +221,26 @@ options:
       assertEquals(server.counts.requests, 0);
     });
 
+    it("says in one line that its output cannot be written", async () => {
+      await using folder = new TemporaryFolder();
+      const servers = serversAt(freePort());
+      const words = commandLine(script, ["-v", "br"], { servers });
+      const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+      const { code, stderr } = await outcome(
+        new Deno.Command("sh", {
+          args: ["-c", `${quoted.join(" ")} > /dev/full`],
+          cwd: folder.path,
+          stdin: "null",
+          stdout: "piped",
+          stderr: "piped",
+        }).spawn(),
+      );
+      assertEquals([code, stderr], [
+        1,
+        "*** No space left on device (os error 28)\n",
+      ]);
+    });
+
     it("accounts for every code when REMOTE cannot be reached", async () => {
       // No name server knows this name (RFC 6761), wherever the tests run.
       await using folder = new TemporaryFolder();
