@@ -9,6 +9,7 @@ import {
   type Outcome,
   outcome,
   parseReport,
+  quoted,
   run,
   type Script,
   SCRIPTS,
@@ -225,10 +226,9 @@ options:
       await using folder = new TemporaryFolder();
       const servers = serversAt(freePort());
       const words = commandLine(script, ["-v", "br"], { servers });
-      const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`);
       const { code, stderr } = await outcome(
         new Deno.Command("sh", {
-          args: ["-c", `${quoted.join(" ")} > /dev/full`],
+          args: ["-c", `${quoted(words)} > /dev/full`],
           cwd: folder.path,
           stdin: "null",
           stdout: "piped",
@@ -272,10 +272,9 @@ describe("in a pseudo-terminal, a script", () => {
     await using folder = new TemporaryFolder();
     const servers = serversAt(freePort());
     const words = commandLine(script, args, { servers });
-    const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`);
     const { stdout } = await outcome(
       new Deno.Command("script", {
-        args: ["-qec", `stty cols 60; ${quoted.join(" ")}`, "/dev/null"],
+        args: ["-qec", `stty cols 60; ${quoted(words)}`, "/dev/null"],
         cwd: folder.path,
         env,
         stdin: "null",

@@ -100,6 +100,11 @@ Object.assign(SERVERS, ${JSON.stringify(servers)});`;
   ];
 }
 
+/** Words as a POSIX shell reads them. */
+export function quoted(words: string[]): string {
+  return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+}
+
 /** Start a script as a child process, with pipes for what it prints. */
 export function start(
   script: Script,
