@@ -196,8 +196,9 @@ class Bar implements Disposable {
 
   #draw(): void {
     this.#drawn = this.#now();
-    // One column stays free: a full line would wrap.
-    this.#output.write(`\r${this.#text(this.#output.columns() - 1)}\x1b[K`);
+    // Two columns stay free for the ^C that a terminal echoes: it must not wrap.
+    const columns = Math.max(0, this.#output.columns() - 2);
+    this.#output.write(`\r${this.#text(columns)}\x1b[K`);
   }
 
   #text(columns?: number): string {

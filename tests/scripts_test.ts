@@ -294,7 +294,7 @@ describe("in a pseudo-terminal, a script", () => {
       const drawings = bars[0]!.split("\r").filter(Boolean)
         .map((drawing) => drawing.replace("\x1b[K", ""));
       assert(drawings.length >= 5, text);
-      assert(drawings.every(({ length }) => length === 59), text);
+      assert(drawings.every(({ length }) => length === 58), text);
       assert(new Set(drawings.map((text) => text.slice(0, 4))).size >= 3, text);
       assertMatch(drawings.at(-1)!, /^100%\|█+\| 3\/3 /);
     });

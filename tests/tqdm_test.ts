@@ -228,8 +228,8 @@ for await (const _ of tqdm(Array(12).keys().map(async (n) => n), { total: 12 }))
       .filter((text) => text.includes("%"))
       // deno-lint-ignore no-control-regex
       .map((text) => text.replace(/\x1b.*/s, ""));
-    assertEquals(drawings[0]!.length, 69);
-    assertEquals(drawings.at(-1)!.length, 49);
+    assertEquals(drawings[0]!.length, 68);
+    assertEquals(drawings.at(-1)!.length, 48);
     assert(drawings.at(-1)!.startsWith("100%|"));
     assert(new Set(drawings).size >= 5);
   });
