@@ -153,7 +153,7 @@ describe("tqdm", () => {
   });
 
   it("fits a window that is resized, or is narrow", () => {
-    for (const widths of [[80, 30], [30, 80], [12, 5], [12, 2]]) {
+    for (const widths of [[80, 30], [30, 80], [12, 5], [12, 4]]) {
       const output = new Screen(widths[0]);
       let i = 0;
       for (const _ of tqdm(Array(100), { output, now: clock(60) })) {
