@@ -14,7 +14,7 @@ import {
   UsageError,
 } from "./lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "./lib/exit.ts";
-import { type Permissions, requirePermissions } from "./lib/permissions.ts";
+import { requirePermissions } from "./lib/permissions.ts";
 
 /** The twenty most populous countries when the chapter was written. */
 export const POP20_CC: string[] =
@@ -36,6 +36,21 @@ export const DEFAULT_SERVER: Label = "LOCAL";
 
 /** The folder for the flags, under the current directory. */
 export const DEST_DIR = "downloads";
+
+/**
+ * What a download may do on a thread of its own, and no more: reach the sites
+ * that the script may reach (a redirect may lead to another), read the code,
+ * and write the flags.
+ */
+export const DOWNLOAD_PERMISSIONS: {
+  net: "inherit";
+  read: string[];
+  write: string[];
+} = {
+  net: "inherit",
+  read: [import.meta.dirname!, DEST_DIR],
+  write: [DEST_DIR],
+};
 
 /**
  * What a file's name ends with until it is whole; no other process has the
@@ -385,21 +400,6 @@ options:
 }
 
 /**
- * What a run needs, and no more: the site, the folder for the flags, and the
- * code for the threads.
- *
- * @param baseUrl The site.
- * @returns The permissions to run {@linkcode downloadOne} with.
- */
-export function downloadPermissions(baseUrl: string): Permissions {
-  return {
-    net: [new URL(baseUrl).host],
-    read: [DEST_DIR, import.meta.dirname!],
-    write: [DEST_DIR],
-  };
-}
-
-/**
  * The part of a script that is its own style: download all flags, count how
  * each ended.
  *
@@ -461,7 +461,8 @@ async function downloadAndReport(
   let counter = new Counter();
   let t0 = performance.now();
   try {
-    requirePermissions(downloadPermissions(baseUrl));
+    const net = [new URL(baseUrl).host];
+    requirePermissions({ ...DOWNLOAD_PERMISSIONS, net });
     await Deno.mkdir(DEST_DIR, { recursive: true });
     await using _site = await siteFor(server, run.signal);
     t0 = performance.now();

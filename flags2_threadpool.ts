@@ -8,8 +8,8 @@
 
 import { // (2)
   Counter,
+  DOWNLOAD_PERMISSIONS,
   downloadOne, // (3)
-  downloadPermissions,
   errorLine,
   HTTPStatus,
   main,
@@ -35,7 +35,7 @@ export async function downloadMany(
   await using executor = new ThreadPoolExecutor({ // (6)
     maxWorkers: concurReq,
     module: import.meta.resolve("./flags2_common.ts"),
-    permissions: downloadPermissions(baseUrl),
+    permissions: DOWNLOAD_PERMISSIONS,
   });
   const download = (cc: string) =>
     executor.submit(downloadOne, cc, baseUrl, verbose, timeout, signal); // (9)

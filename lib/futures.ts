@@ -7,7 +7,6 @@
  */
 
 import { pooledMap } from "@std/async/pool";
-import { type Permissions, requirePermissions } from "./permissions.ts";
 
 /**
  * One call and its outcome, as {@linkcode asCompleted} yields it: it is always
@@ -96,7 +95,7 @@ export interface ThreadPoolOptions {
   /** URL of the module that exports the functions to call. */
   module: string;
   /** What the threads may do; by default all that the caller may. */
-  permissions?: Permissions;
+  permissions?: Deno.PermissionOptions;
 }
 
 /**
@@ -170,11 +169,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
    * No thread is started before the first call.
    *
    * @param options How many calls, of which module, with which permissions.
-   * @throws {Deno.errors.NotCapable} When the caller itself has fewer
-   *   permissions.
    */
   constructor(options: ThreadPoolOptions) {
-    if (options.permissions) requirePermissions(options.permissions);
     this.#options = options;
     this.#maxThreads = Math.min(
       options.maxWorkers,

@@ -5,10 +5,7 @@
  * @module
  */
 
-/**
- * Hosts, paths to read and paths to write; the form is that of `deno.json` and
- * of a worker.
- */
+/** Hosts, paths to read and paths to write. */
 export type Permissions = Record<"net" | "read" | "write", string[]>;
 
 /**

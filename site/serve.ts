@@ -18,6 +18,7 @@ import {
   UsageError,
 } from "../lib/argparse.ts";
 import { ThreadPoolExecutor } from "../lib/futures.ts";
+import { requirePermissions } from "../lib/permissions.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 
 /** A site, and what becomes of its requests. Each meets one of three fates. */
@@ -152,17 +153,16 @@ export async function startSite(
   port: number,
   signal: AbortSignal,
 ): Promise<AsyncDisposable | undefined> {
+  const permissions = {
+    net: HOSTS.map((host) => `${host}:${port}`),
+    read: [ROOT],
+    write: [FLAGS, `${FLAGS}.new`],
+  };
+  requirePermissions(permissions);
+  const module = import.meta.url;
   await using stack = new AsyncDisposableStack();
   const thread = stack.use(
-    new ThreadPoolExecutor({
-      maxWorkers: 1,
-      module: import.meta.url,
-      permissions: {
-        net: HOSTS.map((host) => `${host}:${port}`),
-        read: [ROOT],
-        write: [FLAGS, `${FLAGS}.new`],
-      },
-    }),
+    new ThreadPoolExecutor({ maxWorkers: 1, module, permissions }),
   );
   try {
     await thread.submit(serveSite, { ...SITES[name]!, port }, signal);
