@@ -94,7 +94,8 @@ export async function serveSite(
     } catch (error) {
       if (error instanceof Deno.errors.AddrNotAvailable) continue; // No IPv6.
       failed.abort();
-      throw error;
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      throw new Deno.errors.AddrInUse(`Port ${site.port} is in use`);
     }
   }
 }
