@@ -142,8 +142,10 @@ export function parseNumber(
   text: string,
   bounds: { whole?: boolean; above?: number; min?: number; max?: number },
 ): number {
-  const { whole = false, above = -Infinity, min = -Infinity, max = Infinity } =
-    bounds;
+  const { whole = false, above = -Infinity } = bounds;
+  // Beyond it whole numbers are not exact, and at last infinite.
+  const most = whole ? Number.MAX_SAFE_INTEGER : Infinity;
+  const { min = -most, max = most } = bounds;
   const wrong = (rule: string) =>
     new UsageError(`${option} must be ${rule}, not ${quote(text)}`);
   if (!(whole ? /^-?\d+$/ : /^-?(\d+\.?\d*|\.\d+)$/).test(text)) {

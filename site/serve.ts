@@ -232,7 +232,12 @@ async function main(): Promise<void> {
   for (const label of labels.length > 0 ? labels : Object.keys(SITES)) {
     const site = { ...SITES[label]!, ...options };
     if (label === "ERROR") Object.assign(site, fates);
-    await serveSite(site, stop.signal);
+    try {
+      await serveSite(site, stop.signal);
+    } catch (error) {
+      stop.abort(error); // The sites before it would go on for ever.
+      throw error;
+    }
     console.log(`${label} site: http://localhost:${site.port}/flags`);
   }
 }

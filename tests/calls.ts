@@ -82,7 +82,7 @@ export async function attempt(what: string): Promise<string> {
   const attempts: Record<string, () => unknown> = {
     read: () => Deno.readTextFile(path),
     write: () => Deno.writeTextFile(path, "", { append: true }),
-    net: () => Deno.connect({ hostname: "127.0.0.1", port: 9 }),
+    net: () => Deno.connect({ hostname: "127.0.0.1", port: Number(path) }),
     run: () => new Deno.Command("true").output(),
     env: () => Deno.env.get("HOME"),
     sys: () => Deno.hostname(),

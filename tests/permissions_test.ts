@@ -141,6 +141,7 @@ for (const script of SCRIPTS) {
         const value of [
           `localhost:${port}`,
           `127.0.0.1:${port}`,
+          `[::1]:${port}`,
           `${folder.path}/downloads`,
           `${folder.path}/flags`,
           `${folder.path}/flags.new`,
@@ -217,15 +218,11 @@ describe("in a pseudo-terminal, a script without permissions", () => {
 });
 
 describe("a thread that downloads", () => {
-  it("may reach the site and write downloads, and nothing else", async () => {
+  it("may read the code, write downloads, and do nothing else", async () => {
     await using executor = new ThreadPoolExecutor({
       maxWorkers: 1,
       module: import.meta.resolve("./calls.ts"),
-      permissions: {
-        ...DOWNLOAD_PERMISSIONS,
-        read: [ROOT],
-        write: [`${ROOT}/downloads`],
-      },
+      permissions: DOWNLOAD_PERMISSIONS,
     });
     const refused = [
       "read /etc/passwd",
@@ -239,11 +236,43 @@ describe("a thread that downloads", () => {
     for (const what of refused) {
       assertEquals(await executor.submit(attempt, what), "NotCapable", what);
     }
-    assertEquals(
-      await executor.submit(attempt, `read ${ROOT}/deno.json`),
-      "ok",
+    const code = `read ${ROOT}/deno.json`;
+    assertEquals(await executor.submit(attempt, code), "ok");
+  });
+
+  it("reaches the ports that the script may, and no other", async () => {
+    using other = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const port = freePort();
+    const program = `
+import { DOWNLOAD_PERMISSIONS } from "${ROOT}/flags2_common.ts";
+import { ThreadPoolExecutor } from "${ROOT}/lib/futures.ts";
+import { attempt } from "${ROOT}/tests/calls.ts";
+await using executor = new ThreadPoolExecutor({
+  maxWorkers: 1,
+  module: "file://${ROOT}/tests/calls.ts",
+  permissions: DOWNLOAD_PERMISSIONS,
+});
+console.log(await executor.submit(attempt, "net ${port}"));
+console.log(await executor.submit(attempt, "net ${other.addr.port}"));`;
+    await using folder = new TemporaryFolder();
+    await Deno.writeTextFile(`${folder.path}/program.ts`, program);
+    const { stdout, stderr } = await outcome(
+      new Deno.Command(Deno.execPath(), {
+        args: [
+          "run",
+          `--config=${ROOT}/deno.json`,
+          `--allow-net=127.0.0.1:${port}`,
+          `--allow-read=${ROOT},downloads`,
+          "--allow-write=downloads",
+          "program.ts",
+        ],
+        cwd: folder.path,
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn(),
     );
-    assertEquals(await executor.submit(attempt, "net"), "ConnectionRefused");
+    assertEquals(stdout, "ConnectionRefused\nNotCapable\n", stderr);
   });
 });
 
