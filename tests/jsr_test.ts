@@ -51,7 +51,7 @@ describe("deno.jsr.json", () => {
           path !== "./lib/std.d.ts"
         ),
       },
-      exclude: [...npm.exclude, "lib/std.d.ts"],
+      exclude: [...new Set([...npm.exclude, "lib/std.d.ts"])],
       // deno.lock holds the npm packages.
       lock: false,
     });
