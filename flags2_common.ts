@@ -186,7 +186,8 @@ export async function downloadOne(
     status = HTTPStatus.ok;
     message = colored(green, "OK");
   } catch (error) { // (2)
-    if (!(error instanceof HTTPError && error.status === 404)) throw error; // (4)
+    // (4)
+    if (!(error instanceof HTTPError && error.status === 404)) throw error;
     status = HTTPStatus.not_found; // (3)
     message = colored(yellow, "not found");
   }
