@@ -30,7 +30,7 @@ import { tqdm } from "./lib/tqdm.ts";
 const DEFAULT_CONCUR_REQ = 1;
 const MAX_CONCUR_REQ = 1;
 
-/** One request at a time. */
+/** One request at a time: the chapter's twelve steps. */
 export async function downloadMany(
   ccList: string[],
   baseUrl: string,

@@ -33,7 +33,7 @@ import { tqdm } from "./lib/tqdm.ts"; // (1)
 const DEFAULT_CONCUR_REQ = 30; // (4)
 const MAX_CONCUR_REQ = 1000; // (5)
 
-/** Many requests at a time, on a few threads. */
+/** Many requests at a time, on a few threads: the chapter's sixteen steps. */
 export async function downloadMany(
   ccList: string[],
   baseUrl: string,
