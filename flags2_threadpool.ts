@@ -33,7 +33,10 @@ import { tqdm } from "./lib/tqdm.ts"; // (1)
 const DEFAULT_CONCUR_REQ = 30; // (4)
 const MAX_CONCUR_REQ = 1000; // (5)
 
-/** Many requests at a time, on a few threads: the chapter's sixteen steps. */
+/**
+ * Many requests at a time, on a few threads: the chapter's sixteen steps but
+ * for (7) and (10), as a future knows its code.
+ */
 export async function downloadMany(
   ccList: string[],
   baseUrl: string,
