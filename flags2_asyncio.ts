@@ -1,7 +1,19 @@
 #!/usr/bin/env -S deno run -P
 /**
  * Download flags of countries asynchronously on one thread, with error handling
- * and a progress bar.
+ * and a progress bar. What waits is a promise, not a thread.
+ *
+ * ```
+ * $ deno run -P flags2_asyncio.ts -s ERROR -al 100 -m 100
+ * ERROR site: http://localhost:8003/flags
+ * Searching for 100 flags: from AD to LK
+ * 100 concurrent connections will be used.
+ * 100%|██████████| 100/100 [00:00<00:00, 167.77it/s]
+ * --------------------
+ * 83 flags downloaded.
+ * 17 errors.
+ * Elapsed time: 0.60s
+ * ```
  *
  * @module
  */

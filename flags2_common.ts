@@ -1,6 +1,7 @@
 /**
  * What the three flags2 scripts share: the command line, the download of one
- * flag, the two reports, and `main`, which each script ends with.
+ * flag, the two reports, and `main`, which each script ends with. The numbers
+ * `// (1)` to `// (6)` are those of the chapter's two download functions.
  *
  * @module
  */
@@ -58,11 +59,11 @@ export const DOWNLOAD_PERMISSIONS: {
  */
 const TEMPORARY = `.${Deno.pid}.tmp`;
 
-/** How the download of one code ended. */
+/** How the download of one code ended: callouts (3) and (6). */
 export enum HTTPStatus {
   /** 200, and the flag is saved. */
   ok = "ok",
-  /** 404. */
+  /** 404 Not Found (RFC 9110, 15.5.5). */
   not_found = "not_found",
   /** Any other failed request. */
   error = "error",
@@ -76,7 +77,20 @@ export interface Result {
   cc: string;
 }
 
-/** Python's `Counter`, with the three keys that it has here. */
+/**
+ * Python's `Counter`, with the three keys that it has here: callouts (1), (10)
+ * and (12) of the sequential script.
+ *
+ * @example
+ * ```ts
+ * import { Counter, HTTPStatus } from "./flags2_common.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const counter = new Counter();
+ * counter[HTTPStatus.not_found] += 1;
+ * assertEquals({ ...counter }, { ok: 0, not_found: 1, error: 0 });
+ * ```
+ */
 export class Counter implements Record<HTTPStatus, number> {
   /** Flags that were saved. */
   ok = 0;
@@ -86,13 +100,19 @@ export class Counter implements Record<HTTPStatus, number> {
   error = 0;
 }
 
-/** A request that failed; its message says how, in words for a reader. */
+/**
+ * A request that failed; its message says how, in words for a reader. What
+ * `downloadMany` counts as an error: callouts (6) and (7) of the sequential
+ * script. Any other error ends the run.
+ */
 export class RequestError extends Error {
   /** Its name in a stack trace. */
   override name = "RequestError";
 }
 
-/** An answer other than 200, after redirects. */
+/**
+ * An answer other than 200 OK (RFC 9110, 15.3.1), after redirects: callout (1).
+ */
 export class HTTPError extends RequestError {
   /** Its name in a stack trace. */
   override name = "HTTPError";
@@ -109,7 +129,7 @@ export class HTTPError extends RequestError {
 }
 
 /**
- * Fetch one flag.
+ * Fetch one flag. It handles no status: any but 200 is thrown, callout (1).
  *
  * @param baseUrl The site.
  * @param cc A country code, in any case.
@@ -176,7 +196,7 @@ export async function saveFlag(
 }
 
 /**
- * Download one flag. It handles 404 and nothing else.
+ * Download one flag. It handles 404 and nothing else: callouts (2) to (6).
  *
  * @param cc A country code, in upper case.
  * @param baseUrl The site.
@@ -201,7 +221,8 @@ export async function downloadOne(
     status = HTTPStatus.ok;
     message = colored(green, "OK");
   } catch (error) { // (2)
-    if (!(error instanceof HTTPError && error.status === 404)) throw error; // (4)
+    // (4)
+    if (!(error instanceof HTTPError && error.status === 404)) throw error;
     status = HTTPStatus.not_found; // (3)
     message = colored(yellow, "not found");
   }
@@ -209,7 +230,14 @@ export async function downloadOne(
   return { status, cc }; // (6)
 }
 
-/** The line of a verbose run for a code whose request failed. */
+/**
+ * The line of a verbose run for a code whose request failed: callout (11) of
+ * the sequential script.
+ *
+ * @param cc The country code.
+ * @param error What `downloadOne` threw for it.
+ * @returns One line, red on a terminal.
+ */
 export function errorLine(cc: string, error: RequestError): string {
   return colored(red, `*** Error for ${cc}: ${error.message}`);
 }
@@ -282,6 +310,15 @@ const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ".split("");
 
 /**
  * The codes that a command line asks for.
+ *
+ * @example
+ * ```ts
+ * import { expandCcArgs } from "./flags2_common.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(expandCcArgs(false, false, ["us", "b"], 2), ["BA", "BB"]);
+ * assertEquals(expandCcArgs(false, true, []).length, 194);
+ * ```
  *
  * @param everyCc All 676 codes, AA to ZZ.
  * @param allCc All 194 codes that have a flag.

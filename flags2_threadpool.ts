@@ -1,7 +1,19 @@
 #!/usr/bin/env -S deno run -P
 /**
  * Download flags of countries on a pool of threads, with error handling and a
- * progress bar.
+ * progress bar. A few threads keep many requests in flight.
+ *
+ * ```
+ * $ deno run -P flags2_threadpool.ts -s DELAY a b c
+ * DELAY site: http://localhost:8002/flags
+ * Searching for 78 flags: from AA to CZ
+ * 30 concurrent connections will be used.
+ * 100%|██████████| 78/78 [00:01<00:00, 46.94it/s]
+ * --------------------
+ * 43 flags downloaded.
+ * 35 not found.
+ * Elapsed time: 1.67s
+ * ```
  *
  * @module
  */
@@ -21,7 +33,10 @@ import { tqdm } from "./lib/tqdm.ts"; // (1)
 const DEFAULT_CONCUR_REQ = 30; // (4)
 const MAX_CONCUR_REQ = 1000; // (5)
 
-/** Many requests at a time, on a few threads. */
+/**
+ * Many requests at a time, on a few threads: the chapter's sixteen steps but
+ * for (7) and (10), as a future knows its code.
+ */
 export async function downloadMany(
   ccList: string[],
   baseUrl: string,
@@ -53,7 +68,7 @@ export async function downloadMany(
         continue;
       }
       status = HTTPStatus.error;
-      const cc = future.item; // (7) (10) (16)
+      const cc = future.item; // (16)
       if (verbose) console.log(errorLine(cc, error));
     }
     counter[status] += 1;

@@ -130,6 +130,20 @@ function* unclustered(
 /**
  * The number that an option was given.
  *
+ * @example
+ * ```ts
+ * import { parseNumber, UsageError } from "./argparse.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const atLeastOne = { whole: true, min: 1 };
+ * assertEquals(parseNumber("--limit N", "5", atLeastOne), 5);
+ * assertThrows(
+ *   () => parseNumber("--limit N", "0", atLeastOne),
+ *   UsageError,
+ *   "--limit N must be >= 1, not 0",
+ * );
+ * ```
+ *
  * @param option The option and its metavar, for the message: `--limit N`.
  * @param text What was given.
  * @param bounds Smallest and largest value; `above` for a limit that is itself
@@ -161,6 +175,19 @@ export function parseNumber(
 /**
  * A word as it can stand in a one-line message: odd characters escaped, cut
  * when it is long.
+ *
+ * @example
+ * ```ts
+ * import { quote } from "./argparse.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(quote("b\u00f6"), "b\u00f6");
+ * assertEquals(quote("a b"), '"a b"');
+ * ```
+ *
+ * @param word As it was given.
+ * @returns The word, or a JSON string when it has other than letters, digits,
+ *   punctuation and symbols.
  */
 export function quote(word: string): string {
   const letters = [...word];

@@ -13,16 +13,17 @@ import { pooledMap } from "@std/async/pool";
  * done.
  */
 export interface Future<T, R> {
-  /** What the call was for. */
+  /** What the call was for: callout (16). */
   readonly item: T;
-  /** The call's value; throws the call's error. */
+  /** The call's value; throws the call's error: callout (14). */
   result(): R;
 }
 
 /**
  * Call `fn` for each item, at most `poolLimit` at a time, and yield the calls
  * in the order in which they are done: std `pooledMap`, which yields in the
- * order of the items, with the results taken from inside the mapping.
+ * order of the items, with the results taken from inside the mapping. Callouts
+ * (8), (11) and (13) of the thread pool's script.
  *
  * Once the loop over it is left or `signal` is aborted, no further call is
  * started; a call that fails after the abort was given up and is not yielded.
@@ -180,7 +181,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   }
 
   /**
-   * Call an exported function of the module on one of the threads.
+   * Call an exported function of the module on one of the threads: callout (9).
    *
    * Arguments and result are copied, as `structuredClone` does; one argument
    * may be an `AbortSignal`, which then is aborted on the thread, too.

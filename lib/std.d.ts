@@ -63,22 +63,3 @@ declare module "@std/fmt/colors" {
   export function red(str: string): string;
   export function yellow(str: string): string;
 }
-
-declare module "gifenc" {
-  type Palette = number[][];
-  const gifenc: {
-    quantize(rgba: Uint8Array, maxColors: number): Palette;
-    applyPalette(rgba: Uint8Array, palette: Palette): Uint8Array;
-    GIFEncoder(): {
-      writeFrame(
-        index: Uint8Array,
-        width: number,
-        height: number,
-        options: { palette: Palette },
-      ): void;
-      finish(): void;
-      bytes(): Uint8Array;
-    };
-  };
-  export default gifenc;
-}

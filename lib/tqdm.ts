@@ -208,7 +208,8 @@ class Bar implements Disposable {
 }
 
 /**
- * Walk through any iterable and show a progress bar.
+ * Walk through any iterable and show a progress bar: callouts (3) of the
+ * sequential script and (12) of the thread pool's.
  *
  * @example
  * ```ts
