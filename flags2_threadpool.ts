@@ -9,7 +9,6 @@
 import { // (2)
   Counter,
   downloadOne, // (3)
-  downloadPermissions,
   errorLine,
   HTTPStatus,
   main,
@@ -35,7 +34,6 @@ export async function downloadMany(
   await using executor = new ThreadPoolExecutor({ // (6)
     maxWorkers: concurReq,
     module: import.meta.resolve("./flags2_common.ts"),
-    permissions: downloadPermissions(baseUrl),
   });
   const download = (cc: string) =>
     executor.submit(downloadOne, cc, baseUrl, verbose, timeout, signal); // (9)
