@@ -1,6 +1,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { freePort, parseReport, run, SCRIPTS, TemporaryFolder } from "./testing.ts";
+import {
+  freePort,
+  parseReport,
+  run,
+  SCRIPTS,
+  TemporaryFolder,
+} from "./testing.ts";
 
 for (const script of SCRIPTS) {
   describe(`flags2_${script}.ts`, () => {
@@ -8,7 +14,10 @@ for (const script of SCRIPTS) {
       await using folder = new TemporaryFolder();
       const port = freePort();
       const servers = { LOCAL: `http://localhost:${port}/flags` };
-      const { code, stdout, stderr } = await run(script, [], { cwd: folder.path, servers });
+      const { code, stdout, stderr } = await run(script, [], {
+        cwd: folder.path,
+        servers,
+      });
       console.log(stdout, stderr);
       assertEquals(code, 0);
       assertMatch(stdout, /^Searching for 20 flags: from BD to VN$/m);
