@@ -5,7 +5,9 @@
  * @module
  */
 
+import { assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
+import type { TemporaryFolder } from "./testing.ts";
 
 /** How a request is met; {@linkcode FaultSite} answers the others well. */
 export type Fault = keyof typeof FAULTS;
@@ -26,6 +28,22 @@ type Next = "keep" | "close" | "reset";
 /** The flag of a code on this site; no two are alike. */
 export function flagOf(cc: string): Uint8Array {
   return new TextEncoder().encode(`GIF89a ${cc} `.repeat(400));
+}
+
+/**
+ * In the folder `downloads` the site's flags for `codes` are, byte for byte,
+ * and nothing else.
+ */
+export async function assertFlags(
+  folder: TemporaryFolder,
+  codes: string[],
+): Promise<void> {
+  const names = codes.map((cc) => `${cc.toLowerCase()}.gif`).sort();
+  assertEquals(await folder.list(), names);
+  for (const cc of codes) {
+    const path = `${folder.path}/downloads/${cc.toLowerCase()}.gif`;
+    assertEquals(await Deno.readFile(path), flagOf(cc));
+  }
 }
 
 /** An answer with a body of a known length. */
@@ -157,6 +175,16 @@ const FAULTS = {
   },
 } satisfies Record<string, (exchange: Exchange) => Promise<Next>>;
 
+/** What {@linkcode FaultSite} can be told beside its faults. */
+export interface FaultSiteOptions {
+  /** Requests after which the port is closed for ever. */
+  dieAfter?: number;
+  /** Requests that are answered; the others wait for `release`. */
+  holdAfter?: number;
+  /** Milliseconds that each answer takes. */
+  latency?: number;
+}
+
 /** A site on a free port, with a fault for some codes. */
 export class FaultSite implements Disposable {
   /** Base URL, as in `SERVERS`. */
@@ -166,7 +194,8 @@ export class FaultSite implements Disposable {
   /** The codes that were asked for, in the order in which they were. */
   readonly requests: string[] = [];
   readonly #faults: Record<string, Fault>;
-  readonly #dieAfter: number;
+  readonly #options: FaultSiteOptions;
+  readonly #released = Promise.withResolvers<void>();
   readonly #listener: Deno.TcpListener;
   readonly #connections = new Set<Deno.Conn>();
   readonly #stop = new AbortController();
@@ -175,11 +204,14 @@ export class FaultSite implements Disposable {
    * It listens at once.
    *
    * @param faults Codes in upper case, each with its fault; `*` for all others.
-   * @param dieAfter Requests after which the port is closed for ever.
+   * @param options When it stops, and how slow it is.
    */
-  constructor(faults: Record<string, Fault>, dieAfter = Infinity) {
+  constructor(
+    faults: Record<string, Fault> = {},
+    options: FaultSiteOptions = {},
+  ) {
     this.#faults = faults;
-    this.#dieAfter = dieAfter;
+    this.#options = options;
     const local = { hostname: "127.0.0.1", port: 0 };
     this.#listener = Deno.listen(local);
     this.url = `http://127.0.0.1:${this.#listener.addr.port}/flags`;
@@ -193,10 +225,21 @@ export class FaultSite implements Disposable {
     return this.#stop.signal;
   }
 
+  /** Answer those that wait, and hold back no other. */
+  release(): void {
+    this.#released.resolve();
+  }
+
+  /** Wait for the request number `n`. */
+  async asked(n: number): Promise<void> {
+    while (this.requests.length < n) await delay(5, { signal: this.signal });
+  }
+
   /** Closes the port and every connection. */
   [Symbol.dispose](): void {
     if (this.signal.aborted) return;
     this.#stop.abort();
+    this.release();
     this.#listener.close();
     for (const connection of this.#connections) connection.close();
     this.#connections.clear();
@@ -224,13 +267,17 @@ export class FaultSite implements Disposable {
         bytes = bytes.subarray(await connection.write(bytes));
       }
     };
+    const { dieAfter = Infinity, holdAfter = Infinity, latency = 0 } =
+      this.#options;
     for (let next: Next = "keep"; next === "keep";) {
       const line = await readTo("\n", connection);
       const [, cc, file] = line.match(/^GET \/flags\/(\w+)(?:\/(\S+))? /) ?? [];
       if (!cc) return;
       const code = cc.toUpperCase();
       this.requests.push(code);
-      if (this.requests.length > this.#dieAfter) return this[Symbol.dispose]();
+      if (this.requests.length > dieAfter) return this[Symbol.dispose]();
+      if (this.requests.length > holdAfter) await this.#released.promise;
+      if (latency > 0) await delay(latency);
       const fault = file === "good"
         ? "good"
         : code === "NONE"

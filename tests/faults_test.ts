@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { BIG, type Fault, FaultSite, flagOf } from "./fault_site.ts";
+import { assertFlags, BIG, type Fault, FaultSite } from "./fault_site.ts";
 import {
   parseReport,
   run,
@@ -189,19 +189,6 @@ async function download(
   };
 }
 
-/** The flags of `codes` are there, byte for byte, and nothing else. */
-async function assertFlags(
-  folder: TemporaryFolder,
-  codes: string[],
-): Promise<void> {
-  const names = codes.map((cc) => `${cc.toLowerCase()}.gif`).sort();
-  assertEquals(await folder.list(), names);
-  for (const cc of codes) {
-    const path = `${folder.path}/downloads/${cc.toLowerCase()}.gif`;
-    assertEquals(await Deno.readFile(path), flagOf(cc));
-  }
-}
-
 /** The line of a code in a verbose run. */
 function line(cc: string, message: string): string {
   return message === OK || message === NOT_FOUND
@@ -244,7 +231,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
 
   it("a refused connection is an error", async () => {
     for (const [script, concurReq] of MIXED) {
-      using site = new FaultSite({});
+      using site = new FaultSite();
       const args = ["-v", "-s", "REMOTE"];
       const options = { script, concurReq, codes: BAD, good: [], site, args };
       const { lines } = await download(options);
@@ -272,7 +259,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
 
   it("a server that dies leaves the flags before and errors after", async () => {
     await Promise.all(STYLES.map(async ([script, concurReq]) => {
-      using site = new FaultSite({}, 5);
+      using site = new FaultSite({}, { dieAfter: 5 });
       await using folder = new TemporaryFolder();
       const codes = [...GOOD, ...BAD];
       const { code, stdout, stderr } = await run(
