@@ -59,6 +59,9 @@ export const DOWNLOAD_PERMISSIONS: {
  */
 const TEMPORARY = `.${Deno.pid}.tmp`;
 
+/** The content codings that `fetch` undoes; it hands out others as they are. */
+const DECODED = /^(identity|gzip|br)$/i;
+
 /** How the download of one code ended: callouts (3) and (6). */
 export enum HTTPStatus {
   /** 200, and the flag is saved. */
@@ -151,12 +154,15 @@ export async function getFlag(
     const response = await fetch(url, {
       signal: AbortSignal.any([timer, signal]),
     });
-    if (response.status === 200) return await response.bytes();
+    const { status, statusText, headers } = response;
+    const coding = headers.get("content-encoding") ?? "identity";
+    if (status === 200 && DECODED.test(coding)) return await response.bytes();
     await response.body?.cancel();
-    throw new HTTPError(response.status, response.statusText); // (1)
+    if (status !== 200) throw new HTTPError(status, statusText); // (1)
+    throw new RequestError(`Unknown content coding: ${quote(coding)}`);
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof HTTPError) throw error;
+    if (error instanceof RequestError) throw error;
     if (timer.aborted) throw new RequestError(`Timed out after ${timeout} s`);
     throw new RequestError(`Connection error: ${reason(error)}`);
   }
@@ -168,8 +174,10 @@ export async function getFlag(
 function reason(error: unknown): string {
   const { message, cause } = error as Error;
   return (cause instanceof Error ? cause.message : message)
-    .replace(/^.*client error \(\w+\): /, "")
-    .replace(/ \(os error \d+\)$/, "");
+    .replace(/^.*client error \(\w+\): |^Fetch failed: /, "")
+    .replace(/ \(os error \d+\)$/, "")
+    .replace(/^Invalid URL: .*/s, "redirect to an invalid URL")
+    .replace(/^error reading a body from connection$/, "incomplete body");
 }
 
 /**

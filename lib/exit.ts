@@ -48,8 +48,11 @@ export function abortOnInterrupt(
   const listeners = Object.entries(EXIT_STATUS).map(([name, exitStatus]) => {
     const listener = () => {
       if (run.signal.aborted) {
-        cleanUp();
-        Deno.exit(exitStatus);
+        try {
+          cleanUp();
+        } finally {
+          Deno.exit(exitStatus);
+        }
       }
       run.abort(new KeyboardInterrupt(exitStatus));
     };
@@ -76,7 +79,8 @@ export function reportError(error: unknown, usage: string): void {
     return;
   }
   const isUsage = error instanceof UsageError;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = (error instanceof Error ? error.message : String(error))
+    .replace(/ \(os error \d+\)/, "");
   const [label, rest] = isUsage
     ? ["*** Usage error", `: ${message}\n${usage}`]
     : [`*** ${message}`, ""];

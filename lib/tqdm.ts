@@ -172,6 +172,7 @@ class Bar implements Disposable {
     // nothing is done.
     this.#timer = setInterval(() => this.#draw(), INTERVAL);
     Deno.unrefTimer(this.#timer);
+    addEventListener("unload", this.#endLine);
   }
 
   /**
@@ -189,10 +190,14 @@ class Bar implements Disposable {
   /** The last drawing, and the end of the line. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+    removeEventListener("unload", this.#endLine);
     if (this.#output.isTerminal()) this.#draw();
     else this.#output.write(this.#text());
-    this.#output.write("\n");
+    this.#endLine();
   }
+
+  /** Also when the process is ended in the middle of the loop. */
+  #endLine = () => this.#output.write("\n");
 
   #draw(): void {
     this.#drawn = this.#now();

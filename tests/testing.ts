@@ -67,6 +67,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** The folder of the scripts. */
   root?: string;
+  /** A program that runs the command line which is appended to these words. */
+  within?: string[];
 }
 
 /** What a script printed, and its exit status. */
@@ -111,7 +113,10 @@ export function start(
   args: string[],
   options: RunOptions,
 ): Deno.ChildProcess {
-  const [program, ...words] = commandLine(script, args, options);
+  const [program, ...words] = [
+    ...options.within ?? [],
+    ...commandLine(script, args, options),
+  ];
   return new Deno.Command(program!, {
     args: words,
     cwd: options.cwd,

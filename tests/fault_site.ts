@@ -1,0 +1,303 @@
+/**
+ * A site that breaks what a server should keep to, on chosen codes: the tests'
+ * own, on raw sockets, as an HTTP server is too polite for it.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { delay } from "@std/async/delay";
+import type { TemporaryFolder } from "./testing.ts";
+
+/** How a request is met; {@linkcode FaultSite} answers the others well. */
+export type Fault = keyof typeof FAULTS;
+
+/** What a fault has at hand. */
+interface Exchange {
+  /** The code that is asked for, in upper case. */
+  cc: string;
+  /** Send text (as Latin-1) or bytes. */
+  send(data: string | Uint8Array): Promise<void>;
+  /** The site. */
+  site: FaultSite;
+}
+
+/** Whether the connection takes another request. */
+type Next = "keep" | "close" | "reset";
+
+/** The flag of a code on this site; no two are alike. */
+export function flagOf(cc: string): Uint8Array {
+  return new TextEncoder().encode(`GIF89a ${cc} `.repeat(400));
+}
+
+/**
+ * In the folder `downloads` the site's flags for `codes` are, byte for byte,
+ * and nothing else.
+ */
+export async function assertFlags(
+  folder: TemporaryFolder,
+  codes: string[],
+): Promise<void> {
+  const names = codes.map((cc) => `${cc.toLowerCase()}.gif`).sort();
+  assertEquals(await folder.list(), names);
+  for (const cc of codes) {
+    const path = `${folder.path}/downloads/${cc.toLowerCase()}.gif`;
+    assertEquals(await Deno.readFile(path), flagOf(cc));
+  }
+}
+
+/** An answer with a body of a known length. */
+function head(status: string, length: number, headers = ""): string {
+  return `HTTP/1.1 ${status}\r\nContent-Length: ${length}\r\n${headers}\r\n`;
+}
+
+function answer(status: string, headers = "") {
+  return async ({ send }: Exchange): Promise<Next> => {
+    await send(head(status, 4, headers) + "oops");
+    return "keep";
+  };
+}
+
+function coded(coding: string) {
+  return async ({ send, cc }: Exchange): Promise<Next> => {
+    const flag = flagOf(cc);
+    const headers = `Content-Encoding: ${coding}\r\n`;
+    await send(head("200 OK", flag.length, headers));
+    await send(flag);
+    return "keep";
+  };
+}
+
+function redirect(to: (exchange: Exchange) => string) {
+  return async (exchange: Exchange): Promise<Next> => {
+    const location = `Location: ${to(exchange)}\r\n`;
+    await exchange.send(head("302 Found", 0, location));
+    return "keep";
+  };
+}
+
+function raw(text: string, next: Next = "close") {
+  return async ({ send }: Exchange): Promise<Next> => {
+    await send(text);
+    return next;
+  };
+}
+
+async function good({ cc, send }: Exchange): Promise<Next> {
+  const flag = flagOf(cc);
+  await send(head("200 OK", flag.length, "Content-Type: image/gif\r\n"));
+  await send(flag);
+  return "keep";
+}
+
+/** Longer than any timeout of a test; ends with the site. */
+async function silence({ site }: Exchange): Promise<Next> {
+  await delay(60_000, { signal: site.signal }).catch(() => {});
+  return "close";
+}
+
+/** The kilobytes of {@linkcode BIG}. */
+const KILOBYTE = new Uint8Array(1024).fill(0x47);
+
+/** The body of `big`: 50 MB. */
+export const BIG: number = 50 * 1024 * KILOBYTE.length;
+
+const FAULTS = {
+  good,
+  "closed at once": raw(""),
+  "half the headers": raw("HTTP/1.1 200 OK\r\nContent-Le"),
+  "reset in mid-body": raw(head("200 OK", 5000) + "GIF89a half", "reset"),
+  "reset at once": raw("", "reset"),
+  "short body": raw(head("200 OK", 5000) + "GIF89a half"),
+  "chunks cut off": raw(
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nGIF89a\r\n",
+  ),
+  "bad chunk": raw(
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nGIF89a\r\nzz\r\n",
+  ),
+  "bad status line": raw("HTTP/1.1 two hundred OK\r\n\r\n"),
+  "bad length": raw("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nGIF89a"),
+  "random bytes": async ({ send }) => {
+    await send(crypto.getRandomValues(new Uint8Array(256)));
+    return "close";
+  },
+  "no answer": silence,
+  "headers and silence": async (exchange) => {
+    await exchange.send(head("200 OK", 5000) + "GIF89a");
+    return await silence(exchange);
+  },
+  "byte by byte": async ({ send, site }) => {
+    await send(head("200 OK", 5000));
+    while (!site.signal.aborted) {
+      await send("G");
+      await delay(200);
+    }
+    return "close";
+  },
+  "redirect": redirect(({ site, cc }) => `${site.url}/${cc}/good`),
+  "redirect loop": redirect(({ site, cc }) => `${site.url}/${cc}/${cc}.gif`),
+  "redirect to a closed port": redirect(({ site }) => site.closedUrl),
+  "redirect to no URL": redirect(() => "http://[nowhere"),
+  "redirect to a file": redirect(() => "file:///etc/hostname"),
+  "redirect to data": redirect(() => "data:image/gif,GIF89a"),
+  "redirect to 404": redirect(({ site }) => `${site.url}/none`),
+  "204": raw("HTTP/1.1 204 No Content\r\n\r\n", "keep"),
+  "206": answer("206 Partial Content"),
+  "304": raw("HTTP/1.1 304 Not Modified\r\n\r\n", "keep"),
+  "403": answer("403 Forbidden"),
+  "404": answer("404 Not Found"),
+  "410": answer("410 Gone"),
+  "418": answer("418 I'm a teapot"),
+  "429": answer("429 Too Many Requests", "Retry-After: 3600\r\n"),
+  "500": answer("500 Internal Server Error"),
+  "503": answer("503 Service Unavailable"),
+  "599": answer("599 "),
+  "503 without a reason": answer("503 "),
+  "503 with an odd reason": answer("503 Indispon\xedvel\t\x80"),
+  "503 with a long reason": answer(`503 ${"very ".repeat(2000)}busy`),
+  "503 with half a body": raw(head("503 Service Unavailable", 5000) + "half"),
+  "503 and silence": async (exchange) => {
+    await exchange.send(head("503 Service Unavailable", 5000) + "half");
+    return await silence(exchange);
+  },
+  "false gzip": coded("gzip"),
+  "false br": coded("br"),
+  "unknown coding": coded("zstd"),
+  "two codings": coded("gzip, gzip"),
+  "identity coding": coded("identity"),
+  "big": async ({ send }) => {
+    await send(head("200 OK", BIG));
+    const megabyte = new Uint8Array(1024 * KILOBYTE.length).fill(KILOBYTE[0]!);
+    for (let sent = 0; sent < BIG; sent += megabyte.length) {
+      await send(megabyte);
+    }
+    return "keep";
+  },
+} satisfies Record<string, (exchange: Exchange) => Promise<Next>>;
+
+/** What {@linkcode FaultSite} can be told beside its faults. */
+export interface FaultSiteOptions {
+  /** Requests after which the port is closed for ever. */
+  dieAfter?: number;
+  /** Requests that are answered; the others wait for `release`. */
+  holdAfter?: number;
+  /** Milliseconds that each answer takes. */
+  latency?: number;
+}
+
+/** A site on a free port, with a fault for some codes. */
+export class FaultSite implements Disposable {
+  /** Base URL, as in `SERVERS`. */
+  readonly url: string;
+  /** A URL at a port where nobody listens. */
+  readonly closedUrl: string;
+  /** The codes that were asked for, in the order in which they were. */
+  readonly requests: string[] = [];
+  readonly #faults: Record<string, Fault>;
+  readonly #options: FaultSiteOptions;
+  readonly #released = Promise.withResolvers<void>();
+  readonly #listener: Deno.TcpListener;
+  readonly #connections = new Set<Deno.Conn>();
+  readonly #stop = new AbortController();
+
+  /**
+   * It listens at once.
+   *
+   * @param faults Codes in upper case, each with its fault; `*` for all others.
+   * @param options When it stops, and how slow it is.
+   */
+  constructor(
+    faults: Record<string, Fault> = {},
+    options: FaultSiteOptions = {},
+  ) {
+    this.#faults = faults;
+    this.#options = options;
+    const local = { hostname: "127.0.0.1", port: 0 };
+    this.#listener = Deno.listen(local);
+    this.url = `http://127.0.0.1:${this.#listener.addr.port}/flags`;
+    using closed = Deno.listen(local);
+    this.closedUrl = `http://127.0.0.1:${closed.addr.port}/flags`;
+    this.#accept();
+  }
+
+  /** Aborted when the site ends. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** Answer those that wait, and hold back no other. */
+  release(): void {
+    this.#released.resolve();
+  }
+
+  /** Wait for the request number `n`. */
+  async asked(n: number): Promise<void> {
+    while (this.requests.length < n) await delay(5, { signal: this.signal });
+  }
+
+  /** Closes the port and every connection. */
+  [Symbol.dispose](): void {
+    if (this.signal.aborted) return;
+    this.#stop.abort();
+    this.release();
+    this.#listener.close();
+    for (const connection of this.#connections) connection.close();
+    this.#connections.clear();
+  }
+
+  async #accept(): Promise<void> {
+    try {
+      for await (const connection of this.#listener) {
+        this.#connections.add(connection);
+        this.#serve(connection).catch(() => {}).finally(() => {
+          if (this.#connections.delete(connection)) connection.close();
+        });
+      }
+    } catch (error) {
+      if (!this.signal.aborted) throw error;
+    }
+  }
+
+  async #serve(connection: Deno.Conn): Promise<void> {
+    const send = async (data: string | Uint8Array) => {
+      let bytes = typeof data === "string"
+        ? Uint8Array.from(data, (letter) => letter.charCodeAt(0))
+        : data;
+      while (bytes.length > 0) {
+        bytes = bytes.subarray(await connection.write(bytes));
+      }
+    };
+    const { dieAfter = Infinity, holdAfter = Infinity, latency = 0 } =
+      this.#options;
+    for (let next: Next = "keep"; next === "keep";) {
+      const line = await readTo("\n", connection);
+      const [, cc, file] = line.match(/^GET \/flags\/(\w+)(?:\/(\S+))? /) ?? [];
+      if (!cc) return;
+      const code = cc.toUpperCase();
+      this.requests.push(code);
+      if (this.requests.length > dieAfter) return this[Symbol.dispose]();
+      if (this.requests.length > holdAfter) await this.#released.promise;
+      if (latency > 0) await delay(latency);
+      const fault = file === "good"
+        ? "good"
+        : code === "NONE"
+        ? "404"
+        : this.#faults[code] ?? this.#faults["*"] ?? "good";
+      next = "close";
+      // Whoever closes a socket with bytes unread resets the connection.
+      if (!fault.startsWith("reset")) await readTo("\r\n\r\n", connection);
+      next = await FAULTS[fault]({ cc: code, send, site: this });
+    }
+  }
+}
+
+/** Read up to and with `end`, and no byte further. */
+async function readTo(end: string, connection: Deno.Conn): Promise<string> {
+  const byte = new Uint8Array(1);
+  let text = "";
+  while (!text.endsWith(end)) {
+    if (await connection.read(byte) === null) return text;
+    text += String.fromCharCode(byte[0]!);
+  }
+  return text;
+}

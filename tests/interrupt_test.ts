@@ -1,0 +1,250 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { describe, it } from "@std/testing/bdd";
+import { assertFlags, FaultSite, flagOf } from "./fault_site.ts";
+import {
+  commandLine,
+  freePort,
+  outcome,
+  parseReport,
+  ROOT,
+  SCRIPTS,
+  start,
+  TemporaryFolder,
+} from "./testing.ts";
+
+/** The signals that end a run, with the exit status of each. */
+const SIGNALS = [["SIGINT", 130], ["SIGTERM", 143]] as const;
+
+const CODES = "ABC".split("").flatMap((first) =>
+  "ABCDEFGHIJ".split("").map((second) => first + second)
+);
+
+/** Wait until something is so. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; !await condition(); i++) {
+    assert(i < 3000, "it never came");
+    await delay(10);
+  }
+}
+
+/** Whether a server listens on a port, at either address of localhost. */
+async function listens(port: number): Promise<boolean> {
+  for (const hostname of ["127.0.0.1", "::1"]) {
+    try {
+      (await Deno.connect({ hostname, port })).close();
+      return true;
+    } catch { /* Nobody there. */ }
+  }
+  return false;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.lstat(path).then(() => true, () => false);
+}
+
+/** The scripts and their sites in a folder of their own, without flags. */
+async function copyProject(to: string): Promise<void> {
+  for (const folder of [".", "lib", "site"]) {
+    await Deno.mkdir(`${to}/${folder}`, { recursive: true });
+    for await (const { name, isFile } of Deno.readDir(`${ROOT}/${folder}`)) {
+      if (!isFile) continue;
+      await Deno.copyFile(
+        `${ROOT}/${folder}/${name}`,
+        `${to}/${folder}/${name}`,
+      );
+    }
+  }
+}
+
+for (const script of SCRIPTS) {
+  describe(`Ctrl-C in flags2_${script}.ts`, () => {
+    const connections = script === "sequential" ? 1 : 5;
+
+    for (const [signal, status] of SIGNALS) {
+      it(`sends no further request, gives up those in flight, reports what is done (${signal})`, async () => {
+        await using folder = new TemporaryFolder();
+        using site = new FaultSite({ AC: "404", AD: "503" }, { holdAfter: 9 });
+        const args = ["-m", "5", ...CODES];
+        const servers = { LOCAL: site.url };
+        const child = start(script, args, { cwd: folder.path, servers });
+        const result = outcome(child);
+        await site.asked(9 + connections);
+        child.kill(signal);
+        const { code, stdout, stderr } = await result;
+
+        assertEquals([code, stderr], [status, ""], stdout);
+        assertEquals(parseReport(stdout).elapsed < 5, true);
+        const { flags, notFound, errors, notTried } = parseReport(stdout);
+        assertEquals([flags, notFound, errors], [7, 1, 1], stdout);
+        assertEquals(flags + notFound + errors + notTried, CODES.length);
+        assertMatch(stdout, /^ *\d+%\|.*\| 9\/30 \[.*\]\n-{20}$/m);
+        assertEquals(site.requests.length, 9 + connections);
+        const done = site.requests.slice(0, 9);
+        await assertFlags(
+          folder,
+          done.filter((cc) => cc !== "AC" && cc !== "AD"),
+        );
+      });
+
+      it(`ends the site that it started, too (${signal})`, async () => {
+        await using folder = new TemporaryFolder();
+        const port = freePort();
+        const servers = { DELAY: `http://localhost:${port}/flags` };
+        const args = ["-e", "-m", "5", "-v", "-s", "DELAY"];
+        const child = start(script, args, { cwd: folder.path, servers });
+        const result = outcome(child);
+        await until(() => listens(port));
+        await delay(800);
+        child.kill(signal);
+        const { code, stdout, stderr } = await result;
+
+        assertEquals(code, status, stdout);
+        assertEquals(stderr, "Started the DELAY site for this run.\n");
+        const { flags, notFound, errors, notTried } = parseReport(stdout);
+        assertEquals(flags + notFound + errors + notTried, 676, stdout);
+        assertEquals(errors, 0);
+        const saved = stdout.match(/^\w\w(?= OK$)/gm) ?? [];
+        assertEquals(saved.length, flags);
+        const names = saved.map((cc) => `${cc.toLowerCase()}.gif`);
+        assertEquals(await folder.list(), names.sort());
+        for (const name of names) {
+          const [cc] = name.split(".");
+          assertEquals(
+            await Deno.readFile(`${folder.path}/downloads/${name}`),
+            await Deno.readFile(`${ROOT}/flags/${cc}/${name}`),
+          );
+        }
+        assertEquals(await listens(port), false);
+      });
+    }
+
+    it("while the flags are drawn leaves none of them", async () => {
+      await using folder = new TemporaryFolder();
+      await copyProject(folder.path);
+      const servers = { LOCAL: `http://localhost:${freePort()}/flags` };
+      const child = start(script, ["BR", "US"], {
+        cwd: folder.path,
+        servers,
+        root: folder.path,
+      });
+      const result = outcome(child);
+      await until(async () => (await folder.list("flags.new")).length > 0);
+      child.kill("SIGINT");
+      const { code, stdout, stderr } = await result;
+
+      assertEquals(stderr, "Drawing 194 flags into flags/, once.\n");
+      assertEquals(code, 130);
+      const { flags, notTried } = parseReport(stdout);
+      assertEquals([flags, notTried], [0, 2], stdout);
+      assertEquals(await exists(`${folder.path}/flags.new`), false);
+      assertEquals(await exists(`${folder.path}/flags`), false);
+      assertEquals(await folder.list(), []);
+    });
+
+    it("a second time ends at once, on a new line of the terminal", async () => {
+      await using folder = new TemporaryFolder();
+      using site = new FaultSite({}, { holdAfter: 4 });
+      const servers = { LOCAL: site.url };
+      const words = commandLine(script, ["-m", "5", ...CODES], { servers })
+        .map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
+      const child = new Deno.Command("script", {
+        args: ["-qec", `echo $$ > pid; exec ${words.join(" ")}`, "/dev/null"],
+        cwd: folder.path,
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn();
+      const result = outcome(child);
+      await site.asked(4 + connections);
+      // Nobody reads the pipes where the flags are to be saved: the run hangs.
+      const pid = Number(await Deno.readTextFile(`${folder.path}/pid`));
+      const pipes = site.requests.slice(4).map((cc) =>
+        `${folder.path}/downloads/${cc.toLowerCase()}.gif.${pid}.tmp`
+      );
+      await new Deno.Command("mkfifo", { args: pipes }).output();
+      site.release();
+      await delay(200);
+      Deno.kill(pid, "SIGINT");
+      await delay(200);
+      Deno.kill(pid, "SIGINT");
+      const { code, stdout } = await result;
+
+      assertEquals(code, 130, stdout);
+      assertEquals(parseReport(stdout).notTried, 0);
+      // deno-lint-ignore no-control-regex
+      assertMatch(stdout, /4\/30 \[[^\n]*\]\x1b\[K\r?\n$/);
+      await assertFlags(folder, site.requests.slice(0, 4));
+    });
+  });
+}
+
+/** Numbers in [0, 1), the same for a seed: mulberry32. */
+function random(seed: number): () => number {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+describe("Ctrl-C at any moment", () => {
+  it("leaves whole flags alone, as many as are counted: 60 times", async () => {
+    const seed = Number(Deno.env.get("SEED") ?? Date.now() % 1e6);
+    const chance = random(seed);
+    const once = async (i: number) => {
+      await using folder = new TemporaryFolder();
+      using site = new FaultSite({ AC: "404", BD: "503" }, { latency: 20 });
+      const script = SCRIPTS[i % 3]!;
+      const [signal, status] = SIGNALS[Math.floor(2 * chance())]!;
+      const [first, second] = [500 * chance(), 8 * chance()];
+      const twice = chance() < 0.5;
+      const what = `SEED=${seed}, ${i}: flags2_${script}.ts, ${signal} after ` +
+        `${first} ms${twice ? ` and SIGINT ${second} ms later` : ""}`;
+      const args = ["-v", "-m", "5", ...CODES];
+      const servers = { LOCAL: site.url };
+      const child = start(script, args, { cwd: folder.path, servers });
+      const result = outcome(child);
+      await delay(first);
+      const kill = (signal: Deno.Signal) => {
+        try {
+          child.kill(signal);
+        } catch { /* It has ended. */ }
+      };
+      kill(signal);
+      if (twice) {
+        await delay(second);
+        kill("SIGINT");
+      }
+      const { code, stdout, stderr } = await result;
+      const context = `${what}\n${code}\n${stdout}${stderr}`;
+      assert([0, status, ...twice ? [130] : []].includes(code), context);
+      assertEquals(stderr, "", context);
+      const { flags, notFound, errors, notTried } = parseReport(stdout);
+      const saved = await folder.list();
+      for (const name of saved) {
+        const file = await Deno.readFile(`${folder.path}/downloads/${name}`);
+        const cc = name.replace(/\.gif$/, "").toUpperCase();
+        assertEquals(file, flagOf(cc), context);
+      }
+      if (stdout.includes("Elapsed time")) {
+        assertEquals(
+          flags + notFound + errors + notTried,
+          CODES.length,
+          context,
+        );
+        assertEquals(saved.length, flags, context);
+      } else if (!twice) {
+        assertEquals(saved, [], context);
+      }
+      const asked = site.requests.length;
+      await delay(50);
+      assertEquals(site.requests.length, asked, context);
+    };
+    const runs = Array.from({ length: 60 }, (_, i) => i).values();
+    await Promise.all(Array.from({ length: 4 }, async () => {
+      for (const i of runs) await once(i);
+    }));
+  });
+});
