@@ -6,6 +6,7 @@ import { attempt } from "./calls.ts";
 import {
   commandLine,
   freePort,
+  itInTerminal,
   type Outcome,
   outcome,
   parseReport,
@@ -182,14 +183,6 @@ for (const script of SCRIPTS) {
   });
 }
 
-const terminal = await new Deno.Command("sh", {
-  args: ["-c", "command -v script && script --version"],
-  stdout: "null",
-  stderr: "null",
-}).output();
-const inTerminal = terminal.success ? it : it.skip;
-const noScript = terminal.success ? "" : " (left out: needs util-linux script)";
-
 describe("in a pseudo-terminal, a script without permissions", () => {
   const screen = async (script: Script): Promise<Outcome> => {
     await using folder = new TemporaryFolder();
@@ -205,7 +198,7 @@ describe("in a pseudo-terminal, a script without permissions", () => {
     );
   };
   for (const script of SCRIPTS) {
-    inTerminal(`does not ask: ${script}` + noScript, async () => {
+    itInTerminal(`does not ask: ${script}`, async () => {
       const { code, stdout } = await screen(script);
       assertEquals(code, 1);
       assert(

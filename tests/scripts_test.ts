@@ -6,6 +6,7 @@ import {
   commandLine,
   FLAGS,
   freePort,
+  itInTerminal,
   type Outcome,
   outcome,
   parseReport,
@@ -254,14 +255,6 @@ options:
   });
 }
 
-const terminal = await new Deno.Command("sh", {
-  args: ["-c", "command -v script && script --version"],
-  stdout: "null",
-  stderr: "null",
-}).output();
-const inTerminal = terminal.success ? it : it.skip;
-const reason = terminal.success ? "" : " (left out: needs util-linux script)";
-
 describe("in a pseudo-terminal, a script", () => {
   /** What a terminal 60 columns wide gets to see. */
   async function screen(
@@ -286,7 +279,7 @@ describe("in a pseudo-terminal, a script", () => {
   }
 
   for (const script of SCRIPTS) {
-    inTerminal(`moves its bar in place: ${script}` + reason, async () => {
+    itInTerminal(`moves its bar in place: ${script}`, async () => {
       const text = await screen(script, "-s DELAY -m 1 -l 3".split(" "), {});
       const lines = text.replaceAll("\r\n", "\n").split("\n");
       const bars = lines.filter((line) => line.includes("%"));
@@ -299,8 +292,8 @@ describe("in a pseudo-terminal, a script", () => {
       assertMatch(drawings.at(-1)!, /^100%\|█+\| 3\/3 /);
     });
 
-    inTerminal(
-      `is coloured, but not under NO_COLOR: ${script}` + reason,
+    itInTerminal(
+      `is coloured, but not under NO_COLOR: ${script}`,
       async () => {
         const args = ["-v", "br", "zz"];
         const coloured = await screen(script, args, {});

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { it } from "@std/testing/bdd";
+
 /** The project's folder. */
 export const ROOT: string = import.meta.dirname!.replace(/[\\/]tests$/, "");
 
@@ -26,6 +28,18 @@ if (!drawn) {
 export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
+}
+
+const { success: hasScript } = await new Deno.Command("sh", {
+  args: ["-c", "command -v script && script --version"],
+  stdout: "null",
+  stderr: "null",
+}).output();
+
+/** A test in a pseudo-terminal, or one left out, which says so in its name. */
+export function itInTerminal(name: string, test: () => Promise<void>): void {
+  if (hasScript) it(name, test);
+  else it.skip(`${name} (left out: needs util-linux script)`, test);
 }
 
 /** A folder that is gone after the test. */

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { formatInterval, formatMeter, type Output, tqdm } from "../lib/tqdm.ts";
-import { ROOT, TemporaryFolder } from "./testing.ts";
+import { itInTerminal, ROOT, TemporaryFolder } from "./testing.ts";
 
 /** Remembers what is written, as a terminal `width` wide or as a file. */
 class Screen implements Output {
@@ -202,16 +202,8 @@ describe("tqdm", () => {
   });
 });
 
-const script = await new Deno.Command("sh", {
-  args: ["-c", "command -v script stty && script --version"],
-  stdout: "null",
-  stderr: "null",
-}).output();
-const inTerminal = script.success ? it : it.skip;
-const reason = script.success ? "" : " (left out: needs util-linux script)";
-
 describe("tqdm in a pseudo-terminal", () => {
-  inTerminal("fits the window, follows it and moves" + reason, async () => {
+  itInTerminal("fits the window, follows it and moves", async () => {
     await using folder = new TemporaryFolder();
     const loop = `import { tqdm } from "${ROOT}/lib/tqdm.ts";
 for await (const _ of tqdm(Array(12).keys().map(async (n) => n), { total: 12 })) {
