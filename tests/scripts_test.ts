@@ -238,7 +238,7 @@ options:
       );
       assertEquals([code, stderr], [
         1,
-        "*** No space left on device (os error 28)\n",
+        "*** No space left on device\n",
       ]);
     });
 
