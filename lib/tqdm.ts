@@ -188,7 +188,8 @@ class Bar implements Disposable {
 
   /** The last drawing, and the end of the line. */
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    // At its first call the runtime loads Node's timers, for some 15 ms.
+    if (this.#timer) clearInterval(this.#timer);
     if (this.#output.isTerminal()) this.#draw();
     else this.#output.write(this.#text());
     this.#output.write("\n");
