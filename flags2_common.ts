@@ -250,16 +250,14 @@ export function errorLine(cc: string, error: RequestError): string {
   return colored(red, `*** Error for ${cc}: ${error.message}`);
 }
 
+const STDOUT_IS_TERMINAL = Deno.stdout.isTerminal();
+
 /**
  * Text in colour, on a terminal alone; std leaves the colour out under
  * NO_COLOR.
  */
-function colored(
-  color: (text: string) => string,
-  text: string,
-  stream: { isTerminal(): boolean } = Deno.stdout,
-): string {
-  return stream.isTerminal() ? color(text) : text;
+function colored(color: (text: string) => string, text: string): string {
+  return STDOUT_IS_TERMINAL ? color(text) : text;
 }
 
 /**

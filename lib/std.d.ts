@@ -29,6 +29,7 @@ declare module "@std/assert" {
     expected: T,
     msg?: string,
   ): asserts actual is T;
+  export function assertStringIncludes(actual: string, expected: string): void;
   export function assertThrows<E extends Error>(
     fn: () => unknown,
     ErrorClass: Class<E>,

@@ -189,7 +189,8 @@ class Bar implements Disposable {
 
   /** The last drawing, and the end of the line. */
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    // At its first call the runtime loads Node's timers, for some 15 ms.
+    if (this.#timer) clearInterval(this.#timer);
     removeEventListener("unload", this.#endLine);
     if (this.#output.isTerminal()) this.#draw();
     else this.#output.write(this.#text());

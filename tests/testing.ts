@@ -99,17 +99,16 @@ export interface Outcome {
 export function commandLine(
   script: Script,
   args: string[],
-  { servers = {}, permissions = ["-A"], root = ROOT }: Omit<RunOptions, "cwd">,
+  { servers, permissions = ["-A"], root = ROOT }: Omit<RunOptions, "cwd">,
 ): string[] {
   const common = new URL(`file://${root}/flags2_common.ts`);
-  const preload = `import { SERVERS } from "${common}";
-Object.assign(SERVERS, ${JSON.stringify(servers)});`;
+  const preload = encodeURIComponent(`import { SERVERS } from "${common}";
+Object.assign(SERVERS, ${JSON.stringify(servers)});`);
   return [
     Deno.execPath(),
     "run",
     "--frozen",
-    "--preload",
-    `data:application/javascript,${encodeURIComponent(preload)}`,
+    ...servers ? ["--preload", `data:application/javascript,${preload}`] : [],
     ...permissions,
     `${root}/flags2_${script}.ts`,
     ...args,

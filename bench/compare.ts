@@ -1,0 +1,288 @@
+/**
+ * The chapter's comparison: the three scripts on the DELAY site, first one
+ * against the other, then over the number of connections, with a chart of it.
+ *
+ * The scripts run as they are, with `-v`: its line for each code moves a bar
+ * that is drawn here. The times are those of their own last line.
+ *
+ * @module
+ */
+
+import { expandCcArgs, SERVERS } from "../flags2_common.ts";
+import {
+  parseNumber,
+  parseOptions,
+  quote,
+  UsageError,
+} from "../lib/argparse.ts";
+import { abortOnInterrupt, reportError } from "../lib/exit.ts";
+import { tqdm } from "../lib/tqdm.ts";
+import { SITES, startSite } from "../site/serve.ts";
+import {
+  commandLine,
+  parseReport,
+  ROOT,
+  type Script,
+  SCRIPTS,
+  TemporaryFolder,
+} from "../tests/testing.ts";
+
+/** All codes, AA to ZZ. */
+export const EVERY: number = expandCcArgs(true, false, []).length;
+
+/** The numbers of connections in the chart. */
+const SWEEP = [1, 2, 5, 10, 30, 100, 300, 676];
+
+/** The codes that are run in sequence, unless all are asked for. */
+const SEQUENTIAL_CODES = 26;
+
+/** The requests that a connection of the sweep makes, unless all are. */
+const ROUNDS = 10;
+
+/** One run of a script. */
+export interface Row {
+  /** The script. */
+  script: Script;
+  /** The codes that the times are for. */
+  codes: number;
+  /** The codes that were run; if fewer, the times are scaled. */
+  run: number;
+  /** Requests at a time. */
+  connections: number;
+  /** Seconds. */
+  elapsed: number;
+}
+
+/**
+ * The least seconds in which a site that answers everything late can be asked
+ * for all codes.
+ */
+export function floor(codes: number, connections: number): number {
+  return Math.ceil(codes / connections) * SITES["DELAY"]!.delay;
+}
+
+/** How many of the codes a point of the sweep runs. */
+export function codesToRun(
+  codes: number,
+  connections: number,
+  full: boolean,
+): number {
+  return full ? codes : Math.min(codes, connections * ROUNDS);
+}
+
+/** What a run of some codes comes to for more: the floors' ratio. */
+export function scaled(row: Row, codes: number): Row {
+  const { run, connections, elapsed } = row;
+  const ratio = floor(codes, connections) / floor(run, connections);
+  return { ...row, codes, elapsed: elapsed * ratio };
+}
+
+/** The rows as text, each beside the floor and, if it is there, `sequential`. */
+export function table(rows: Row[], sequential?: Row): string {
+  const cells = rows.map((row) => {
+    const least = floor(row.codes, row.connections);
+    const faster = sequential && sequential.elapsed / row.elapsed;
+    return [
+      row.script,
+      `${row.codes}`,
+      `${row.connections}`,
+      `${row.elapsed.toFixed(2)} s`,
+      `${least.toFixed(2)} s`,
+      (row.elapsed / least).toFixed(3),
+      faster ? `${faster.toFixed(1)} x` : "-",
+      row.run < row.codes ? `  extrapolated from ${row.run}` : "",
+    ];
+  });
+  const head = "script,codes,connections,elapsed,floor,elapsed / floor,faster,";
+  const lines = [head.split(","), ...cells];
+  const widths = lines[0]!.map((_, column) =>
+    Math.max(...lines.slice(0, -1).map((line) => line[column]!.length))
+  );
+  return lines.map((line) =>
+    line.map((cell, column) =>
+      column === 0 || column === 7
+        ? cell.padEnd(widths[column]!)
+        : cell.padStart(widths[column]!)
+    ).join("  ").trimEnd()
+  ).join("\n");
+}
+
+/**
+ * Run a script in a folder of its own.
+ *
+ * @param script Which one.
+ * @param codes How many codes, from AA on.
+ * @param connections Requests at a time.
+ * @param signal Ends the run.
+ * @param servers Base URLs in place of those in `SERVERS`.
+ * @returns The run, with the time that the script reports.
+ */
+export async function race(
+  script: Script,
+  codes: number,
+  connections: number,
+  signal: AbortSignal,
+  servers?: Record<string, string>,
+): Promise<Row> {
+  await using folder = new TemporaryFolder();
+  const args = ["-e", "-v", "-s", "DELAY", "-l", codes, "-m", connections];
+  const [program, ...words] = commandLine(script, args.map(String), {
+    ...servers && { servers },
+  });
+  const child = new Deno.Command(program!, {
+    args: words,
+    cwd: folder.path,
+    stdin: "null",
+    stdout: "piped",
+    signal,
+  }).spawn();
+  const report: string[] = [];
+  const done = codesDone(child.stdout, report);
+  if (Deno.stdout.isTerminal()) {
+    console.log(`${script}, ${connections} at a time`);
+    for await (const _ of tqdm(done, { total: codes }));
+  } else {
+    for await (const _ of done);
+  }
+  const { code } = await child.status;
+  signal.throwIfAborted();
+  const { flags, notFound, errors, elapsed } = parseReport(report.join("\n"));
+  if (code !== 0 || errors !== 0 || flags + notFound !== codes) {
+    throw new Error(`flags2_${script}.ts failed:\n${report.join("\n")}`);
+  }
+  return { script, codes, run: codes, connections, elapsed };
+}
+
+/** The lines for a code as they come; all others are put into `report`. */
+async function* codesDone(
+  stdout: ReadableStream<Uint8Array<ArrayBuffer>>,
+  report: string[],
+): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of stdout.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      if (/^[A-Z]{2} |^\*{3} Error for/.test(line)) yield line;
+      else report.push(line);
+    }
+  }
+}
+
+/** The chart as SVG. Only this process loads the plotting library. */
+async function chart(rows: Row[], signal: AbortSignal): Promise<string> {
+  const points = rows.map((row) => ({
+    ...row,
+    floor: floor(row.codes, row.connections),
+  }));
+  const child = new Deno.Command(Deno.execPath(), {
+    args: `run --frozen -A --config=${ROOT}/bench/chart.json`.split(" ")
+      .concat(`${ROOT}/bench/chart.ts`, JSON.stringify(points)),
+    stdin: "null",
+    stdout: "piped",
+    signal,
+  });
+  const { success, stdout } = await child.output();
+  signal.throwIfAborted();
+  if (!success) throw new Error("the chart could not be drawn");
+  return new TextDecoder().decode(stdout);
+}
+
+const USAGE = "usage: compare.ts [-h] [-f] [-l N] [-m CONCURRENT] [-s SCRIPT]";
+
+const HELP = `${USAGE}
+
+Run the three scripts on the DELAY site and compare their times; then the two
+concurrent ones over the number of connections, for docs/comparison.svg.
+With -l, -m or -s the comparison alone.
+
+options:
+  -h, --help            show this help message and exit
+  -f, --full            run all codes everywhere, half an hour; by default a run
+                        that takes long has fewer codes and is scaled
+  -l N, --limit N       the N first codes (default=${EVERY})
+  -m CONCURRENT, --max_req CONCURRENT
+                        concurrent requests (default=100)
+  -s SCRIPT, --script SCRIPT
+                        one of ${SCRIPTS.join(", ")} (default: all)`;
+
+async function main(signal: AbortSignal): Promise<void> {
+  const { help, full, _: words, ...given } = parseOptions(
+    Deno.args,
+    { help: "h", full: "f" },
+    {
+      limit: ["l", "N"],
+      max_req: ["m", "CONCURRENT"],
+      script: ["s", "SCRIPT"],
+    },
+  );
+  if (words.length > 0) {
+    throw new UsageError(`${quote(words[0]!)} is no option`);
+  }
+  const codes = parseNumber("--limit N", given.limit ?? `${EVERY}`, {
+    whole: true,
+    min: 1,
+    max: EVERY,
+  });
+  const connections = parseNumber(
+    "--max_req CONCURRENT",
+    given.max_req ?? "100",
+    { whole: true, min: 1, max: 1000 },
+  );
+  const scripts = SCRIPTS.filter((script) =>
+    [undefined, script].includes(given.script as Script)
+  );
+  if (scripts.length === 0) {
+    throw new UsageError(
+      `--script SCRIPT must be one of ${SCRIPTS.join(", ")}, not ${
+        quote(given.script!)
+      }`,
+    );
+  }
+  if (help) return console.log(HELP);
+
+  const { port } = new URL(SERVERS.DELAY);
+  await using site = await startSite("DELAY", Number(port), signal);
+  if (!site) console.error(`There is a server on port ${port} already.`);
+
+  const rows: Row[] = [];
+  for (const script of scripts) {
+    const row = script === "sequential"
+      ? await race(
+        script,
+        full ? codes : Math.min(codes, SEQUENTIAL_CODES),
+        1,
+        signal,
+      )
+      : await race(script, codes, Math.min(codes, connections), signal);
+    rows.push(scaled(row, codes));
+  }
+  console.log(table(rows, rows.find(({ script }) => script === "sequential")));
+  if (Object.keys(given).length > 0) return;
+
+  const sequential = rows[0]!;
+  const sweep: Row[] = [];
+  for (const connections of SWEEP) {
+    for (const script of ["threadpool", "asyncio"] as const) {
+      const run = codesToRun(codes, connections, full);
+      const row = await race(script, run, connections, signal);
+      sweep.push(scaled(row, codes));
+    }
+  }
+  console.log(`\n${table(sweep, sequential)}`);
+  await Deno.writeTextFile(
+    `${ROOT}/docs/comparison.svg`,
+    await chart([sequential, ...sweep], signal),
+  );
+  console.log("\nThe chart is in docs/comparison.svg.");
+}
+
+if (import.meta.main) {
+  const run = new AbortController();
+  using _ = abortOnInterrupt(run, () => {});
+  try {
+    await main(run.signal);
+  } catch (error) {
+    reportError(run.signal.aborted ? run.signal.reason : error, USAGE);
+  }
+}
