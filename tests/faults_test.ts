@@ -3,6 +3,7 @@ import { describe, it } from "@std/testing/bdd";
 import { assertFlags, BIG, type Fault, FaultSite } from "./fault_site.ts";
 import {
   parseReport,
+  ROOT,
   run,
   type Script,
   SCRIPTS,
@@ -294,5 +295,19 @@ describe("Of the three scripts, alone and among good answers,", () => {
       const { lines } = await download(options);
       assertEquals(lines, expected.toSorted());
     }));
+  });
+});
+
+describe("The README", () => {
+  it("has a row for each fault, as it is tested here", async () => {
+    const readme = await Deno.readTextFile(`${ROOT}/README.md`);
+    const rows = readme.matchAll(
+      /^\| (.+?) +\| `(.+?)` +\| .+? \| (.+?) +\|$/gm,
+    );
+    const said = [...rows].map(([, fault, message, promise]) =>
+      [promise, fault, message].join()
+    );
+    for (const row of PROMISES) assert(said.includes(row.join()), row.join());
+    assertEquals(said.length, PROMISES.length + 3);
   });
 });
