@@ -332,7 +332,7 @@ async function help(cwd: string): Promise<void> {
 }
 
 /** `tqdm` beside a bare loop, and its share of a run of so many seconds. */
-async function bar(run: number): Promise<void> {
+async function bar(cwd: string, elapsed: number): Promise<void> {
   const options = { output: TERMINAL };
   const sync = (items: Iterable<number>) => {
     const t0 = performance.now();
@@ -345,22 +345,37 @@ async function bar(run: number): Promise<void> {
   });
   report("tqdm - a bare loop, an iteration", t.tqdm - t.bare, 60, "ns");
 
-  const codes = expandCcArgs(true, false, []);
-  async function* later() {
-    yield* codes;
-  }
-  const async = async (items: AsyncIterable<string>) => {
-    const t0 = performance.now();
-    for await (const _ of items);
-    return (performance.now() - t0) / 1000;
+  // In a process of its own each time: the first timer of a process costs most.
+  await Deno.writeTextFile(`${cwd}/tqdm.ts`, COLD);
+  const seconds = async (way: string) => {
+    const command = [Deno.execPath(), "run", "-A", "tqdm.ts", way];
+    return Number((await run(cwd, command)).stdout);
   };
-  const share = await inTurns(25, {
-    bare: () => async(later()),
-    tqdm: () => async(tqdm(later(), options)),
+  const share = await inTurns(9, {
+    bare: () => seconds("bare"),
+    pipe: () => seconds("pipe"),
+    terminal: () => seconds("terminal"),
   });
-  const percent = 100 * (share.tqdm - share.bare) / run;
-  report("tqdm / the run of asyncio on LOCAL", percent, 1, "%");
+  for (const way of ["pipe", "terminal"] as const) {
+    const percent = 100 * (share[way] - share.bare) / elapsed;
+    report(`tqdm on a ${way} / asyncio on LOCAL`, percent, 1, "%");
+  }
 }
+
+/** A loop over 676 items in a new process, bare or with a bar. */
+const COLD = `import { tqdm } from "file://${ROOT}/lib/tqdm.ts";
+const isTerminal = () => Deno.args[0] === "terminal";
+const output = { isTerminal, columns: () => 80, write() {} };
+async function* later() {
+  for (let i = 0; i < 676; i++) yield i;
+}
+const t0 = performance.now();
+const items = later();
+for await (
+  const _ of Deno.args[0] === "bare" ? items : tqdm(items, { total: 676, output })
+);
+console.log((performance.now() - t0) / 1000);
+`;
 
 /** The LOCAL site beside nginx, in requests a second. */
 async function site(cwd: string, base: string): Promise<void> {
@@ -392,7 +407,7 @@ async function main(): Promise<void> {
   await Deno.writeTextFile(`${folder}/bare.js`, BARE);
   console.log(`The flags come from ${nginx ? "nginx" : "the LOCAL site"}.`);
   await help(folder);
-  await bar(await downloads(folder, base));
+  await bar(folder, await downloads(folder, base));
   await growth(folder, base);
   if (nginx && installed("wrk")) await site(folder, base);
   await delays(folder, `http://localhost:${late}/flags`);
