@@ -11,7 +11,7 @@
 
 import { expandCcArgs } from "../flags2_common.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
-import { type Output, tqdm } from "../lib/tqdm.ts";
+import { tqdm } from "../lib/tqdm.ts";
 import { startSite } from "../site/serve.ts";
 import {
   commandLine,
@@ -22,6 +22,7 @@ import {
   TemporaryFolder,
 } from "../tests/testing.ts";
 import { floor } from "./compare.ts";
+import { ITEMS, TERMINAL } from "./tqdm_bench.ts";
 
 const CONCURRENT = ["asyncio", "threadpool"] as const;
 
@@ -38,10 +39,14 @@ interface Finished {
 const stop = new AbortController();
 const { signal } = stop;
 
-/** Run a program. curl ends with 22 after a 404, aria2c with 3. */
+/**
+ * Run a program, `watched` for its memory. curl ends with 22 after a 404,
+ * aria2c with 3.
+ */
 async function run(
   cwd: string,
   [program, ...args]: string[],
+  watched = false,
 ): Promise<Finished> {
   signal.throwIfAborted();
   const t0 = performance.now();
@@ -54,14 +59,16 @@ async function run(
     signal,
   }).spawn();
   let peak = 0;
-  const poll = setInterval(async () => {
-    const text = await Deno.readTextFile(`/proc/${child.pid}/status`)
-      .catch(() => "");
-    peak = Number(text.match(/VmHWM:\s+(\d+)/)?.[1] ?? peak);
+  const poll = watched && setInterval(() => {
+    try {
+      const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
+      peak = Number(status.match(/VmHWM:\s+(\d+)/)?.[1] ?? peak);
+    } catch { // It has ended.
+    }
   }, 5);
   const { code, stdout, stderr } = await child.output();
   const seconds = (performance.now() - t0) / 1000;
-  clearInterval(poll);
+  if (poll) clearInterval(poll);
   signal.throwIfAborted();
   if (![0, 3, 22].includes(code)) {
     throw new Error(`${program} failed: ${new TextDecoder().decode(stderr)}`);
@@ -94,13 +101,42 @@ async function inTurns<K extends string>(
   return medians;
 }
 
-/** One line for a target: what was measured, the target, and if it is met. */
-function report(what: string, ratio: number, target: number, unit = "x"): void {
-  const verdict = ratio <= target ? "ok" : "missed";
+/**
+ * One line: what was measured and, if there is a target, whether it is met.
+ */
+function report(
+  what: string,
+  value: number,
+  target?: number,
+  unit = "x",
+): void {
+  const verdict = target === undefined
+    ? ""
+    : `  <= ${String(target).padEnd(4)}  ${value <= target ? "ok" : "missed"}`;
   console.log(
-    `${what.padEnd(56)}${ratio.toFixed(2).padStart(8)} ${unit.padEnd(3)}` +
-      `  <= ${String(target).padEnd(4)}  ${verdict}`,
+    `${what.padEnd(46)}${value.toFixed(2).padStart(9)} ${
+      unit.padEnd(2)
+    }${verdict}`
+      .trimEnd(),
   );
+}
+
+/** The least that a script can do: fetch every URL, save nothing. */
+const BARE = `const [base, connections] = Deno.args;
+const letters = [..."abcdefghijklmnopqrstuvwxyz"];
+const codes = letters.flatMap((a) => letters.map((b) => a + b));
+const t0 = performance.now();
+await Promise.all(Array.from({ length: Number(connections) }, async () => {
+  for (let cc; (cc = codes.pop());) {
+    await (await fetch(base + "/" + cc + "/" + cc + ".gif")).bytes();
+  }
+}));
+console.log((performance.now() - t0) / 1000);
+`;
+
+/** The words of the command line that runs it. */
+function bare(base: string, connections: number): string[] {
+  return [Deno.execPath(), "run", "-A", "bare.js", base, `${connections}`];
 }
 
 /** True when a program is installed; says so when it is not. */
@@ -164,7 +200,7 @@ async function until(port: number): Promise<void> {
 }
 
 /** The scripts beside other downloaders, for all codes. */
-async function downloads(cwd: string, base: string): Promise<void> {
+async function downloads(cwd: string, base: string): Promise<number> {
   const seconds = async (command: string[]) =>
     (await run(cwd, command)).seconds;
   const script = (name: Script) =>
@@ -192,6 +228,7 @@ async function downloads(cwd: string, base: string): Promise<void> {
 
   const hasCurl = installed("curl");
   const t = await inTurns(9, {
+    bare: () => seconds(bare(base, 100)),
     asyncio: () => script("asyncio"),
     threadpool: () => script("threadpool"),
     sequential: () => script("sequential"),
@@ -199,27 +236,38 @@ async function downloads(cwd: string, base: string): Promise<void> {
     parallel: hasCurl ? () => seconds(parallel) : () => NaN,
     aria2c: installed("aria2c") ? () => seconds(aria2c) : () => NaN,
   });
-  console.log(t);
+  for (const [name, time] of Object.entries(t)) {
+    if (time) report(`LOCAL, 676 codes: ${name}`, time, undefined, "s");
+  }
   if (hasCurl) {
+    report("a bare loop of fetch / curl --parallel", t.bare / t.parallel);
     report("asyncio / curl --parallel", t.asyncio / t.parallel, 1.5);
     report("sequential / curl", t.sequential / t.curl, 2);
   }
   if (t.aria2c) report("asyncio / aria2c", t.asyncio / t.aria2c, 1);
   report("threadpool / asyncio", t.threadpool / t.asyncio, 1.25);
+  return t.asyncio;
 }
 
 /** The scripts on the DELAY site, beside the floor. */
 async function delays(cwd: string, base: string): Promise<void> {
+  const servers = { DELAY: base };
   for (const [connections, target] of [[100, 1.02], [676, 1.15]] as const) {
+    const args = ["-e", "-s", "DELAY", "-m", `${connections}`];
+    const stdout = async (command: string[]) =>
+      (await run(cwd, command)).stdout;
+    const elapsed = async (name: Script) =>
+      parseReport(await stdout(commandLine(name, args, { servers }))).elapsed;
+    const t = await inTurns(5, {
+      bare: async () => Number(await stdout(bare(base, connections))),
+      asyncio: () => elapsed("asyncio"),
+      threadpool: () => elapsed("threadpool"),
+    });
+    const least = floor(676, connections);
+    report(`DELAY -m ${connections}: bare fetch / floor`, t.bare / least);
     for (const name of CONCURRENT) {
-      const args = ["-e", "-s", "DELAY", "-m", `${connections}`];
-      const command = commandLine(name, args, { servers: { DELAY: base } });
-      const t = await inTurns(3, {
-        elapsed: async () =>
-          parseReport((await run(cwd, command)).stdout).elapsed,
-      });
-      const ratio = t.elapsed / floor(676, connections);
-      report(`${name} -m ${connections} / floor`, ratio, target);
+      const what = `DELAY -m ${connections}: ${name} / floor`;
+      report(what, t[name] / least, target);
     }
   }
 }
@@ -232,7 +280,7 @@ async function growth(cwd: string, base: string): Promise<void> {
   ) {
     const command = commandLine(name, ["-e", "-m", "676"], { servers });
     const t = await inTurns(5, {
-      megabytes: async () => (await run(cwd, command)).megabytes,
+      megabytes: async () => (await run(cwd, command, true)).megabytes,
     });
     report(`${name} -m 676, peak memory`, t.megabytes, target, "MB");
   }
@@ -244,7 +292,7 @@ async function growth(cwd: string, base: string): Promise<void> {
       const args = ["-e", "-m", "100", "-l", `${codes}`];
       const command = commandLine(name, args, { servers });
       const runs: Finished[] = [];
-      for (let i = 0; i < 5; i++) runs.push(await run(cwd, command));
+      for (let i = 0; i < 5; i++) runs.push(await run(cwd, command, true));
       const seconds = median(runs.map((run) => run.seconds));
       const megabytes = median(runs.map((run) => run.megabytes));
       console.log(
@@ -283,26 +331,51 @@ async function help(cwd: string): Promise<void> {
   report("-h / a script of one line", t.help / t.line, 1.5);
 }
 
-/** `tqdm` beside a bare loop. */
-async function bar(): Promise<void> {
-  const output: Output = {
-    isTerminal: () => true,
-    columns: () => 80,
-    write() {},
-  };
-  const items = Array.from({ length: 1_000_000 }, (_, i) => i);
-  const nanoseconds = (iterable: Iterable<number>) => {
+/** `tqdm` beside a bare loop, and its share of a run of so many seconds. */
+async function bar(cwd: string, elapsed: number): Promise<void> {
+  const options = { output: TERMINAL };
+  const sync = (items: Iterable<number>) => {
     const t0 = performance.now();
-    let sum = 0;
-    for (const item of iterable) sum += item;
-    return (performance.now() - t0) / sum * sum;
+    for (const _ of items);
+    return 1e6 * (performance.now() - t0) / ITEMS.length;
   };
-  const t = await inTurns(9, {
-    bare: () => nanoseconds(items),
-    tqdm: () => nanoseconds(tqdm(items, { output })),
+  const t = await inTurns(25, {
+    bare: () => sync(ITEMS),
+    tqdm: () => sync(tqdm(ITEMS, options)),
   });
   report("tqdm - a bare loop, an iteration", t.tqdm - t.bare, 60, "ns");
+
+  // In a process of its own each time: the first timer of a process costs most.
+  await Deno.writeTextFile(`${cwd}/tqdm.ts`, COLD);
+  const seconds = async (way: string) => {
+    const command = [Deno.execPath(), "run", "-A", "tqdm.ts", way];
+    return Number((await run(cwd, command)).stdout);
+  };
+  const share = await inTurns(9, {
+    bare: () => seconds("bare"),
+    pipe: () => seconds("pipe"),
+    terminal: () => seconds("terminal"),
+  });
+  for (const way of ["pipe", "terminal"] as const) {
+    const percent = 100 * (share[way] - share.bare) / elapsed;
+    report(`tqdm on a ${way} / asyncio on LOCAL`, percent, 1, "%");
+  }
 }
+
+/** A loop over 676 items in a new process, bare or with a bar. */
+const COLD = `import { tqdm } from "file://${ROOT}/lib/tqdm.ts";
+const isTerminal = () => Deno.args[0] === "terminal";
+const output = { isTerminal, columns: () => 80, write() {} };
+async function* later() {
+  for (let i = 0; i < 676; i++) yield i;
+}
+const t0 = performance.now();
+const items = later();
+for await (
+  const _ of Deno.args[0] === "bare" ? items : tqdm(items, { total: 676, output })
+);
+console.log((performance.now() - t0) / 1000);
+`;
 
 /** The LOCAL site beside nginx, in requests a second. */
 async function site(cwd: string, base: string): Promise<void> {
@@ -317,7 +390,8 @@ async function site(cwd: string, base: string): Promise<void> {
     nginx: () => rate(base),
     site: () => rate(`http://localhost:${port}/flags`),
   });
-  console.log(t);
+  report("requests a second: nginx", t.nginx, undefined, "");
+  report("requests a second: the LOCAL site", t.site, undefined, "");
   report("nginx / the LOCAL site, requests a second", t.nginx / t.site, 3);
 }
 
@@ -330,9 +404,10 @@ async function main(): Promise<void> {
   stack.use(await startSite("DELAY", late, signal));
   const base = `http://localhost:${port}/flags`;
 
+  await Deno.writeTextFile(`${folder}/bare.js`, BARE);
+  console.log(`The flags come from ${nginx ? "nginx" : "the LOCAL site"}.`);
   await help(folder);
-  await bar();
-  await downloads(folder, base);
+  await bar(folder, await downloads(folder, base));
   await growth(folder, base);
   if (nginx && installed("wrk")) await site(folder, base);
   await delays(folder, `http://localhost:${late}/flags`);
