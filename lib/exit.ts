@@ -16,6 +16,12 @@ const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
   Deno.build.os === "windows" ? { SIGINT: 130 } : { SIGINT: 130, SIGTERM: 143 };
 
 /**
+ * Milliseconds in which a second signal is the first once more: the terminal
+ * sends Ctrl-C to `deno task` and to the script, and `deno task` hands it on.
+ */
+const ECHO = 250;
+
+/**
  * Why a run was aborted from outside: Python's exception for Ctrl-C, for
  * SIGTERM, too.
  */
@@ -45,8 +51,10 @@ export function abortOnInterrupt(
   run: AbortController,
   cleanUp: () => void,
 ): Disposable {
+  let interrupted = -Infinity;
   const listeners = Object.entries(EXIT_STATUS).map(([name, exitStatus]) => {
     const listener = () => {
+      if (performance.now() - interrupted < ECHO) return;
       if (run.signal.aborted) {
         try {
           cleanUp();
@@ -54,6 +62,7 @@ export function abortOnInterrupt(
           Deno.exit(exitStatus);
         }
       }
+      interrupted = performance.now();
       run.abort(new KeyboardInterrupt(exitStatus));
     };
     Deno.addSignalListener(name as Deno.Signal, listener);

@@ -270,7 +270,7 @@ export class FaultSite implements Disposable {
     const { dieAfter = Infinity, holdAfter = Infinity, latency = 0 } =
       this.#options;
     for (let next: Next = "keep"; next === "keep";) {
-      const line = await readTo("\n", connection);
+      const line = await readTo("\n", connection, 1);
       const [, cc, file] = line.match(/^GET \/flags\/(\w+)(?:\/(\S+))? /) ?? [];
       if (!cc) return;
       const code = cc.toUpperCase();
@@ -285,19 +285,26 @@ export class FaultSite implements Disposable {
         : this.#faults[code] ?? this.#faults["*"] ?? "good";
       next = "close";
       // Whoever closes a socket with bytes unread resets the connection.
-      if (!fault.startsWith("reset")) await readTo("\r\n\r\n", connection);
+      if (!fault.startsWith("reset")) {
+        await readTo("\r\n\r\n", connection, 1024);
+      }
       next = await FAULTS[fault]({ cc: code, send, site: this });
     }
   }
 }
 
-/** Read up to and with `end`, and no byte further. */
-async function readTo(end: string, connection: Deno.Conn): Promise<string> {
-  const byte = new Uint8Array(1);
+/** Read up to and with `end`, `step` bytes at a time. */
+async function readTo(
+  end: string,
+  connection: Deno.Conn,
+  step: number,
+): Promise<string> {
+  const bytes = new Uint8Array(step);
   let text = "";
   while (!text.endsWith(end)) {
-    if (await connection.read(byte) === null) return text;
-    text += String.fromCharCode(byte[0]!);
+    const count = await connection.read(bytes);
+    if (count === null) return text;
+    text += String.fromCharCode(...bytes.subarray(0, count));
   }
   return text;
 }
