@@ -10,6 +10,7 @@ import {
   type Outcome,
   outcome,
   parseReport,
+  project,
   quoted,
   ROOT,
   run,
@@ -21,18 +22,6 @@ import {
 const CONFIG = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
 const SET: { net: string[]; read: string[]; write: string[] } =
   CONFIG.permissions.default;
-
-/** A copy of the project, to run in with the permissions of its `deno.json`. */
-async function project(): Promise<TemporaryFolder> {
-  const folder = new TemporaryFolder();
-  const files = "deno.json deno.lock country_codes.txt lib site flags";
-  const { success } = await new Deno.Command("sh", {
-    args: ["-c", `cp -r ${files} *.ts "$0"`, folder.path],
-    cwd: ROOT,
-  }).output();
-  assert(success);
-  return folder;
-}
 
 /** What the default set comes to, for a site at a free port. */
 function options(

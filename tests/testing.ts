@@ -69,6 +69,18 @@ export class TemporaryFolder implements AsyncDisposable {
   }
 }
 
+/** A copy of the project with its flags, to run in or to change. */
+export async function project(): Promise<TemporaryFolder> {
+  const folder = new TemporaryFolder();
+  const files = "deno.json deno.lock country_codes.txt lib site flags";
+  const { success } = await new Deno.Command("sh", {
+    args: ["-c", `cp -r ${files} *.ts "$0"`, folder.path],
+    cwd: ROOT,
+  }).output();
+  if (!success) throw new Error("the project cannot be copied");
+  return folder;
+}
+
 /** How to run a script. */
 export interface RunOptions {
   /** The current directory. */
