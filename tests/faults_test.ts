@@ -195,6 +195,13 @@ async function download(
   };
 }
 
+/** `Promise.all`, but a failure waits for the others to clean up, too. */
+async function all(promises: Promise<void>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(promises)) {
+    if (outcome.status === "rejected") throw outcome.reason;
+  }
+}
+
 /** The line of a code in a verbose run. */
 function line(cc: string, message: string): string {
   return message === OK || message === NOT_FOUND
@@ -239,7 +246,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
         assertEquals(notFound, message === NOT_FOUND ? BAD.length : 0);
         assertMatch(stdout, /^100%\|█{10}\| 2\/2 \[.*\]$/m);
       };
-      await Promise.all([...mixed, alone()]);
+      await all([...mixed, alone()]);
     });
   }
 
@@ -272,7 +279,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
   });
 
   it("a server that dies leaves the flags before and errors after", async () => {
-    await Promise.all(STYLES.map(async ([script, concurReq]) => {
+    await all(STYLES.map(async ([script, concurReq]) => {
       using site = new FaultSite({}, { dieAfter: 5 });
       await using folder = new TemporaryFolder();
       const codes = [...GOOD, ...BAD];
@@ -304,7 +311,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
     }
     const codes = Object.keys(faults);
     const good = codes.filter((cc) => expected.includes(line(cc, OK)));
-    await Promise.all(STYLES.map(async ([script, concurReq]) => {
+    await all(STYLES.map(async ([script, concurReq]) => {
       using site = new FaultSite(faults);
       const args = ["-v"];
       const options = { script, concurReq, codes, good, site, args, timeout };
