@@ -48,10 +48,14 @@ function serversAt(port: number): Record<string, string> {
   return { LOCAL: url, DELAY: url, ERROR: url };
 }
 
-/** A server that counts requests in flight, and answers 404 late. */
-function countingServer(ms: number) {
+/**
+ * A server that counts requests in flight: it answers none before there are as
+ * many as are expected, and each a little late, with 404.
+ */
+function countingServer(expected: number) {
   let inFlight = 0;
   const counts = { requests: 0, most: 0 };
+  const reached = Promise.withResolvers<void>();
   const server = Deno.serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -59,7 +63,9 @@ function countingServer(ms: number) {
   }, async () => {
     counts.requests++;
     counts.most = Math.max(counts.most, ++inFlight);
-    await delay(ms);
+    if (inFlight === expected) reached.resolve();
+    await reached.promise;
+    await delay(30);
     inFlight--;
     return new Response(null, { status: 404 });
   });
@@ -136,10 +142,10 @@ for (const script of SCRIPTS) {
 
     it("never has more requests in flight than -m, and reaches it", async () => {
       for (const maxReq of script === "sequential" ? [7] : [3, 40]) {
-        await using server = countingServer(50);
+        const most = script === "sequential" ? 1 : maxReq;
+        await using server = countingServer(most);
         const args = ["-s", "delay", "-m", `${maxReq}`, "a", "b"];
         const { stdout } = await runThere(script, args, server.port);
-        const most = script === "sequential" ? 1 : maxReq;
         assertEquals(server.counts, { requests: 52, most });
         assertEquals(parseReport(stdout).notFound, 52);
       }
@@ -207,7 +213,7 @@ options:
     });
 
     it("answers a bad command line with one line and the usage", async () => {
-      await using server = countingServer(0);
+      await using server = countingServer(1);
       await using folder = new TemporaryFolder();
       const servers = serversAt(server.port);
       const options = { cwd: folder.path, servers };
@@ -265,9 +271,14 @@ describe("in a pseudo-terminal, a script", () => {
     await using folder = new TemporaryFolder();
     const servers = serversAt(freePort());
     const words = commandLine(script, args, { servers });
+    const unset = env.NO_COLOR ? "" : "NO_COLOR";
     const { stdout } = await outcome(
       new Deno.Command("script", {
-        args: ["-qec", `stty cols 60; ${quoted(words)}`, "/dev/null"],
+        args: [
+          "-qec",
+          `unset ${unset} x; stty cols 60; ${quoted(words)}`,
+          "/dev/null",
+        ],
         cwd: folder.path,
         env,
         stdin: "null",
