@@ -11,6 +11,7 @@ import {
   outcome,
   parseReport,
   quoted,
+  ROOT,
   run,
   type Script,
   SCRIPTS,
@@ -335,4 +336,32 @@ describe("two scripts that start at the same time", () => {
       assertEquals([code, flags + errors], [0, 194]);
     }
   });
+});
+
+describe("main", () => {
+  for (const [counted, notTried] of [[1, 1], [3, -1]]) {
+    it(`notices that ${counted} of 2 codes are counted`, async () => {
+      await using folder = new TemporaryFolder();
+      const program = `
+import { Counter, main, SERVERS } from "${ROOT}/flags2_common.ts";
+SERVERS.REMOTE = "http://flupy.invalid/data/flags";
+await main(async () => Object.assign(new Counter(), { ok: ${counted} }), 1, 1);
+`;
+      await Deno.writeTextFile(`${folder.path}/program.ts`, program);
+      const config = `--config=${ROOT}/deno.json`;
+      const words = ["program.ts", "-s", "REMOTE", "br", "us"];
+      const { code, stdout, stderr } = await outcome(
+        new Deno.Command(Deno.execPath(), {
+          args: ["run", "-A", "--frozen", config, ...words],
+          cwd: folder.path,
+          stdin: "null",
+          stdout: "piped",
+          stderr: "piped",
+        }).spawn(),
+      );
+      assertEquals(code, 1);
+      assertMatch(stdout, new RegExp(`^${notTried} not tried\\.$`, "m"));
+      assertEquals(stderr, "*** some downloads are unaccounted for\n");
+    });
+  }
 });
