@@ -210,7 +210,7 @@ function line(cc: string, message: string): string {
 }
 
 describe("Of the three scripts, alone and among good answers,", () => {
-  for (const [i, [promise, fault, message]] of PROMISES.entries()) {
+  for (const [promise, fault, message] of PROMISES) {
     it(promise, async () => {
       const faults = Object.fromEntries(BAD.map((cc) => [cc, fault]));
       const saved = message === OK ? BAD : [];
@@ -230,23 +230,21 @@ describe("Of the three scripts, alone and among good answers,", () => {
         if (fault !== "429") return;
         assertEquals(site.requests.toSorted(), codes.toSorted());
       });
-      const alone = async () => {
+      const alone = SCRIPTS.map(async (script) => {
         using site = new FaultSite({ "*": fault });
-        const script = SCRIPTS[i % 3]!;
-        const options = {
+        const { stdout } = await download({
           script,
           concurReq: 2,
           codes: BAD,
           good: saved,
           site,
           timeout,
-        };
-        const { stdout } = await download(options);
+        });
         const { notFound } = parseReport(stdout);
         assertEquals(notFound, message === NOT_FOUND ? BAD.length : 0);
         assertMatch(stdout, /^100%\|█{10}\| 2\/2 \[.*\]$/m);
-      };
-      await all([...mixed, alone()]);
+      });
+      await all([...mixed, ...alone]);
     });
   }
 
