@@ -78,11 +78,15 @@ for (const script of SCRIPTS) {
         assertEquals([code, stderr], [status, ""], stdout);
         assertEquals(parseReport(stdout).elapsed < 5, true);
         const { flags, notFound, errors, notTried } = parseReport(stdout);
-        assertEquals([flags, notFound, errors], [7, 1, 1], stdout);
+        // Threads send their requests in an order of their own.
+        const done = site.requests.slice(0, 9);
+        const gone = done.filter((cc) => cc === "AC").length;
+        const failed = done.filter((cc) => cc === "AD").length;
+        const expected = [9 - gone - failed, gone, failed];
+        assertEquals([flags, notFound, errors], expected, stdout);
         assertEquals(flags + notFound + errors + notTried, CODES.length);
         assertMatch(stdout, /^ *\d+%\|.*\| 9\/30 \[.*\]\n-{20}$/m);
         assertEquals(site.requests.length, 9 + connections);
-        const done = site.requests.slice(0, 9);
         await assertFlags(
           folder,
           done.filter((cc) => cc !== "AC" && cc !== "AD"),
