@@ -148,7 +148,7 @@ class Bar implements Disposable {
    */
   due = 1;
   #step = 1;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #ended = false;
   #read: number;
   #drawn: number;
   readonly #start: number;
@@ -167,11 +167,7 @@ class Bar implements Disposable {
       this.due = Infinity;
       return;
     }
-    this.#draw();
-    // A loop that awaits leaves the clock to a timer, which also moves while
-    // nothing is done.
-    this.#timer = setInterval(() => this.#draw(), INTERVAL);
-    Deno.unrefTimer(this.#timer);
+    this.#redraw();
     addEventListener("unload", this.#endLine);
   }
 
@@ -189,8 +185,7 @@ class Bar implements Disposable {
 
   /** The last drawing, and the end of the line. */
   [Symbol.dispose](): void {
-    // At its first call the runtime loads Node's timers, for some 15 ms.
-    if (this.#timer) clearInterval(this.#timer);
+    this.#ended = true;
     removeEventListener("unload", this.#endLine);
     if (this.#output.isTerminal()) this.#draw();
     else this.#output.write(this.#text());
@@ -199,6 +194,17 @@ class Bar implements Disposable {
 
   /** Also when the process is ended in the middle of the loop. */
   #endLine = () => this.#output.write("\n");
+
+  /**
+   * Now and at intervals, also while nothing is done, when the loop awaits. At
+   * the first call of `setInterval` the runtime loads Node's timers, for some
+   * 10 ms; this timer does without, and keeps no process alive.
+   */
+  #redraw = () => {
+    if (this.#ended) return;
+    this.#draw();
+    AbortSignal.timeout(INTERVAL).addEventListener("abort", this.#redraw);
+  };
 
   #draw(): void {
     this.#drawn = this.#now();
