@@ -148,7 +148,7 @@ class Bar implements Disposable {
    */
   due = 1;
   #step = 1;
-  #ended = false;
+  #timer: AbortSignal | undefined;
   #read: number;
   #drawn: number;
   readonly #start: number;
@@ -185,7 +185,7 @@ class Bar implements Disposable {
 
   /** The last drawing, and the end of the line. */
   [Symbol.dispose](): void {
-    this.#ended = true;
+    this.#timer?.removeEventListener("abort", this.#redraw);
     removeEventListener("unload", this.#endLine);
     if (this.#output.isTerminal()) this.#draw();
     else this.#output.write(this.#text());
@@ -196,14 +196,14 @@ class Bar implements Disposable {
   #endLine = () => this.#output.write("\n");
 
   /**
-   * Now and at intervals, also while nothing is done, when the loop awaits. At
-   * the first call of `setInterval` the runtime loads Node's timers, for some
-   * 10 ms; this timer does without, and keeps no process alive.
+   * Now and at intervals, also while nothing is done, when the loop awaits. The
+   * first `setInterval` of a process loads Node's timers, for some 10 ms; this
+   * timer does without. It keeps a process alive as long as it is listened to.
    */
   #redraw = () => {
-    if (this.#ended) return;
     this.#draw();
-    AbortSignal.timeout(INTERVAL).addEventListener("abort", this.#redraw);
+    this.#timer = AbortSignal.timeout(INTERVAL);
+    this.#timer.addEventListener("abort", this.#redraw);
   };
 
   #draw(): void {

@@ -195,6 +195,19 @@ describe("tqdm", () => {
     }
   });
 
+  it("leaves no timer that the process would wait for", async () => {
+    const loop = `import { tqdm } from "${ROOT}/lib/tqdm.ts";
+const timeout = AbortSignal.timeout.bind(AbortSignal);
+AbortSignal.timeout = () => timeout(3_600_000);
+const output = { isTerminal: () => true, columns: () => 80, write() {} };
+for (const _ of tqdm([1], { output }));`;
+    const { success } = await new Deno.Command(Deno.execPath(), {
+      args: ["eval", loop],
+      signal: AbortSignal.timeout(60_000),
+    }).output();
+    assert(success);
+  });
+
   it("draws nothing before the loop begins", () => {
     const output = new Screen(60);
     tqdm([1, 2, 3], { output });
