@@ -1,262 +1,322 @@
 /**
  * What the chapter takes from Python's `concurrent.futures`: {@linkcode
- * ThreadPoolExecutor} and {@linkcode asCompleted}. The module is also the code
- * that each thread of an executor runs.
+ * ThreadPoolExecutor}, {@linkcode Future} and {@linkcode asCompleted}.
  *
  * @module
  */
 
+import { delay } from "@std/async/delay";
 import { pooledMap } from "@std/async/pool";
+import type { Answer, Call } from "./worker.ts";
 
 /**
- * One call and its outcome, as {@linkcode asCompleted} yields it: it is always
- * done.
- */
-export interface Future<T, R> {
-  /** What the call was for: callout (16). */
-  readonly item: T;
-  /** The call's value; throws the call's error: callout (14). */
-  result(): R;
-}
-
-/**
- * Call `fn` for each item, at most `poolLimit` at a time, and yield the calls
- * in the order in which they are done: std `pooledMap`, which yields in the
- * order of the items, with the results taken from inside the mapping. Callouts
- * (8), (11) and (13) of the thread pool's script.
- *
- * Once the loop over it is left or `signal` is aborted, no further call is
- * started; a call that fails after the abort was given up and is not yielded.
+ * A call that has not been made yet, is being made, or is done. It is made when
+ * somebody calls {@linkcode Future.run}; an executor does that for its own.
  *
  * @example
  * ```ts
- * import { asCompleted } from "./futures.ts";
+ * import { Future } from "./futures.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const future = new Future(() => 6 * 7);
+ * assertEquals(future.done, false);
+ * await future.run();
+ * assertEquals(future.result(), 42);
+ * ```
+ */
+export class Future<R> {
+  readonly #call: () => R | Promise<R>;
+  #running: Promise<void> | undefined;
+  readonly #ended = Promise.withResolvers<void>();
+  #outcome: PromiseSettledResult<R> | undefined;
+
+  /** Nothing is called yet. */
+  constructor(call: () => R | Promise<R>) {
+    this.#call = call;
+  }
+
+  /** Makes the call, once; fulfilled when it has ended, never rejected. */
+  run(): Promise<void> {
+    return this.#running ??= this.#run();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      this.#outcome = { status: "fulfilled", value: await this.#call() };
+    } catch (reason) {
+      this.#outcome = { status: "rejected", reason };
+    }
+    this.#ended.resolve();
+  }
+
+  /** Whether the call has ended, whichever way. */
+  get done(): boolean {
+    return this.#outcome !== undefined;
+  }
+
+  /** Whether it was given up: it threw an `AbortError`. */
+  get cancelled(): boolean {
+    return this.#outcome?.status === "rejected" &&
+      this.#outcome.reason?.name === "AbortError";
+  }
+
+  /**
+   * What the call returned. It does not block, as Python's may.
+   *
+   * @throws {unknown} What the call threw.
+   * @throws {Error} When the call is not done.
+   */
+  result(): R {
+    if (!this.#outcome) throw new Error("the future is not done");
+    if (this.#outcome.status === "rejected") throw this.#outcome.reason;
+    return this.#outcome.value;
+  }
+
+  /** Calls `callback` when the future is done, soon if it is already. */
+  addDoneCallback(callback: (future: this) => void): void {
+    this.#ended.promise.then(() => callback(this));
+  }
+}
+
+/** Futures after which {@linkcode asCompleted} lets others do their work. */
+const TURN = 1000;
+
+/**
+ * The futures in the order in which they are done: those that are done already
+ * first, each one once. It only waits; whoever made the futures runs them. One
+ * that was cancelled has nothing to tell, and is left out.
+ *
+ * The loop over it may be left at any time; then no further future is taken
+ * from an endless iterable.
+ *
+ * @example
+ * ```ts
+ * import { asCompleted, Future } from "./futures.ts";
  * import { delay } from "@std/async/delay";
  * import { assertEquals } from "@std/assert";
  *
- * const nap = (ms: number) => delay(ms).then(() => ms);
- * const futures = await Array.fromAsync(asCompleted(2, [50, 1], nap));
- * assertEquals(futures.map((future) => future.result()), [1, 50]);
+ * const late = new Future(() => delay(50).then(() => "late"));
+ * const soon = new Future(() => "soon");
+ * for (const future of [late, soon]) future.run();
+ * const done = await Array.fromAsync(asCompleted([late, soon]));
+ * assertEquals(done.map((future) => future.result()), ["soon", "late"]);
  * ```
  *
- * @param poolLimit Most calls at a time, >= 1.
- * @param items What to call `fn` for.
- * @param fn The call.
- * @param signal Ends the run early.
- * @returns The calls, each with its item, as they are done.
+ * @throws {unknown} What the iterable throws.
  */
-export function asCompleted<T, R>(
-  poolLimit: number,
-  items: Iterable<T>,
-  fn: (item: T) => Promise<R>,
-  signal?: AbortSignal,
-): ReadableStream<Future<T, R>> {
-  let left = false;
-  return new ReadableStream({
-    async start(controller) {
-      const mapping = pooledMap(poolLimit, items, async (item) => {
-        // Leaving the loop over pooledMap, or throwing in it, ends the process
-        // (denoland/std#2197): let the rest of the mapping do nothing instead.
-        if (left || signal?.aborted) return;
-        const [outcome] = await Promise.allSettled([fn(item)]);
-        if (left || (signal?.aborted && outcome.status === "rejected")) return;
-        controller.enqueue({
-          item,
-          result() {
-            if (outcome.status === "rejected") throw outcome.reason;
-            return outcome.value;
-          },
-        });
-      });
-      for await (const _ of mapping);
-      if (!left) controller.close();
-    },
-    cancel() {
-      left = true;
-    },
-  });
+export async function* asCompleted<R>(
+  futures: Iterable<Future<R>>,
+): AsyncGenerator<Future<R>, void> {
+  const taken = new WeakSet<Future<R>>();
+  const done: Future<R>[] = [];
+  let waiting = 0;
+  let wake = () => {};
+  const onDone = (future: Future<R>) => {
+    waiting--;
+    if (!future.cancelled) done.push(future);
+    wake();
+  };
+  let count = 0;
+  for (const future of futures) {
+    if (taken.has(future)) continue;
+    taken.add(future);
+    waiting++;
+    future.addDoneCallback(onDone);
+    if (++count % TURN === 0) await delay(0);
+    yield* done.splice(0);
+  }
+  while (waiting > 0 || done.length > 0) {
+    // More may be done while the loop's body runs.
+    if (done.length === 0) await new Promise<void>((next) => wake = next);
+    yield* done.splice(0);
+  }
 }
 
 /**
- * Thrown for the calls that wait on a thread which has died, and by `submit`
- * ever after.
+ * Thrown for the calls that were on a thread when it died, and by `submit` once
+ * the pool is shut down.
  */
 export class BrokenThreadPool extends Error {
-  /** Its name in a stack trace. */
-  override name = "BrokenThreadPool";
+  static {
+    this.prototype.name = "BrokenThreadPool";
+  }
 }
 
 /** How to build a {@linkcode ThreadPoolExecutor}. */
 export interface ThreadPoolOptions {
-  /**
-   * Calls in flight that the pool is for; a thread takes many, so there are
-   * fewer threads.
-   */
+  /** The most calls that run at a time, >= 1. */
   maxWorkers: number;
   /** URL of the module that exports the functions to call. */
   module: string;
   /** What the threads may do; by default all that the caller may. */
   permissions?: Deno.PermissionOptions;
+  /** A function of the module: each thread's first call. */
+  // deno-lint-ignore no-explicit-any
+  initializer?: (...args: any[]) => unknown;
+  /** Its arguments. */
+  initargs?: unknown[];
 }
 
-/**
- * What the pool tells a thread: to make a call, or, without a name, to give one
- * up.
- */
-interface Call {
-  id: number;
-  name?: string;
-  args?: unknown[];
-  /** Which argument is an `AbortSignal`; -1 for none. */
-  signalAt?: number;
-}
-
-/**
- * What a thread tells the pool: how a call ended, or, without an id, that it
- * dies.
- */
-interface Answer {
-  id?: number;
-  value?: unknown;
-  error?: unknown;
-  /**
-   * An `Error` loses its class and its fields on the way: they travel beside
-   * it.
-   */
-  className?: string | undefined;
-  fields?: object;
-}
-
-/** A thread and the calls that wait for it. */
+/** A thread, and the calls that wait for it. */
 interface Thread {
   worker: Worker;
-  pending: Map<number, PromiseWithResolvers<unknown>>;
+  calls: Map<number, PromiseWithResolvers<unknown>>;
 }
 
-/**
- * No pool starts more threads than this: two to four were as fast as any
- * number.
- */
+/** Two to four threads were as fast as any number. */
 const MAX_THREADS = 4;
 
 /**
- * Runs functions on other threads (workers), which are started as they are
- * needed.
+ * Runs functions of a module on other threads, at most `maxWorkers` calls at a
+ * time; the others wait in a queue.
  *
- * A thread of JavaScript has an event loop of its own and keeps many calls in
- * flight, so a pool has at most as many threads as the machine has cores,
- * whatever `maxWorkers` is. Leaving the `await using` block waits for the calls
- * that are pending and ends the threads.
+ * Here a worker is a place in the pool, not a thread: a thread of JavaScript
+ * has an event loop and keeps many calls in flight. So there are at most four
+ * threads (Deno calls those workers), and no more than cores, started as they
+ * are needed.
+ *
+ * Leaving its `await using` block waits for the calls and ends the threads.
  *
  * @example
  * ```ts
+ * import { asCompleted, ThreadPoolExecutor } from "./futures.ts";
  * import { formatInterval } from "./tqdm.ts";
- * import { ThreadPoolExecutor } from "./futures.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const module = import.meta.resolve("./tqdm.ts");
  * await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
- * assertEquals(await executor.submit(formatInterval, 83), "01:23");
+ * const future = executor.submit(formatInterval, 83);
+ * for await (const done of asCompleted([future])) {
+ *   assertEquals(done.result(), "01:23");
+ * }
  * ```
  */
 export class ThreadPoolExecutor implements AsyncDisposable {
   readonly #options: ThreadPoolOptions;
-  readonly #maxThreads: number;
   readonly #threads: Thread[] = [];
+  readonly #maxThreads: number;
+  readonly #cleanUp = new DisposableStack();
+  readonly #drained: Promise<unknown>;
+  #queue!: ReadableStreamDefaultController<Future<unknown>>;
+  #isShutDown = false;
   #calls = 0;
-  #broken: BrokenThreadPool | undefined;
 
   /**
    * No thread is started before the first call.
    *
-   * @param options How many calls, of which module, with which permissions.
+   * @throws {RangeError} When `maxWorkers` is no whole number >= 1.
    */
   constructor(options: ThreadPoolOptions) {
+    const { maxWorkers } = options;
+    if (!Number.isInteger(maxWorkers) || maxWorkers < 1) {
+      throw new RangeError(
+        `maxWorkers must be a whole number >= 1, not ${maxWorkers}`,
+      );
+    }
+    const { hardwareConcurrency } = navigator;
+    this.#maxThreads = Math.min(maxWorkers, hardwareConcurrency, MAX_THREADS);
     this.#options = options;
-    this.#maxThreads = Math.min(
-      options.maxWorkers,
-      navigator.hardwareConcurrency,
-      MAX_THREADS,
+    const queue = new ReadableStream<Future<unknown>>({
+      start: (controller) => void (this.#queue = controller),
+    });
+    this.#drained = Array.fromAsync(
+      pooledMap(maxWorkers, queue, (future) => future.run()),
     );
   }
 
   /**
-   * Call an exported function of the module on one of the threads: callout (9).
+   * Queue a call of a function that the module exports.
    *
-   * Arguments and result are copied, as `structuredClone` does; one argument
-   * may be an `AbortSignal`, which then is aborted on the thread, too.
+   * Arguments and result are copied, as `structuredClone` does, but for one
+   * argument that may be an `AbortSignal`: an abort reaches the thread for as
+   * long as the pool is there. What the function throws comes back with its
+   * class and its fields.
    *
-   * @param fn The function; the thread finds it by its name.
-   * @param args Its arguments.
-   * @returns What it returns.
-   * @throws {BrokenThreadPool} When the thread dies.
-   * @throws {Error} What the function throws, with its class and its fields.
+   * @throws {TypeError} When the function has no name to find it by.
+   * @throws {BrokenThreadPool} When the pool is shut down.
    */
-  async submit<A extends unknown[], R>(
-    fn: (...args: A) => R,
+  submit<A extends unknown[], R>(
+    fn: (...args: A) => R | Promise<R>,
     ...args: A
-  ): Promise<Awaited<R>> {
-    if (this.#broken) throw this.#broken;
-    const signalAt = args.findIndex((arg) => arg instanceof AbortSignal);
-    const signal = args[signalAt] as AbortSignal | undefined;
-    signal?.throwIfAborted();
-
-    const { worker, pending } = this.#idlest();
-    const id = this.#calls++;
-    const call = Promise.withResolvers<unknown>();
-    const post = (message: Call) => worker.postMessage(message);
-    const giveUp = () => post({ id });
-    pending.set(id, call);
-    signal?.addEventListener("abort", giveUp);
-    try {
-      const copies = args.map((arg, i) => i === signalAt ? null : arg);
-      post({ id, name: fn.name, args: copies, signalAt });
-      return await call.promise as Awaited<R>;
-    } finally {
-      signal?.removeEventListener("abort", giveUp);
-      pending.delete(id);
+  ): Future<R> {
+    if (this.#isShutDown) throw new BrokenThreadPool("the pool is shut down");
+    if (!fn.name) {
+      throw new TypeError(
+        `a thread finds a function by its name in ${this.#options.module}: ` +
+          `${fn} has none`,
+      );
     }
+    const future = new Future(async () =>
+      await this.#post(this.#leastBusy(), fn.name, args) as R
+    );
+    this.#queue.enqueue(future);
+    return future;
   }
 
-  /**
-   * Wait for the calls that are pending, then end the threads. Further calls
-   * are refused.
-   */
+  /** Wait for the calls, then end the threads. Further calls are refused. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#broken ??= new BrokenThreadPool("the pool is shut down");
-    const calls = this.#threads.flatMap(({ pending }) => [...pending.values()]);
-    await Promise.allSettled(calls.map(({ promise }) => promise));
-    for (const { worker } of this.#threads) worker.terminate();
+    if (!this.#isShutDown) this.#queue.close();
+    this.#isShutDown = true;
+    await this.#drained;
+    this.#cleanUp.dispose();
   }
 
   /** The thread with the fewest calls, or a new one when all have some. */
-  #idlest(): Thread {
-    const [idlest] = this.#threads.toSorted((a, b) =>
-      a.pending.size - b.pending.size
+  #leastBusy(): Thread {
+    const [thread] = this.#threads.toSorted((a, b) =>
+      a.calls.size - b.calls.size
     );
-    const full = this.#threads.length === this.#maxThreads;
-    return idlest && (full || idlest.pending.size === 0)
-      ? idlest
+    const isFull = this.#threads.length === this.#maxThreads;
+    return thread && (isFull || thread.calls.size === 0)
+      ? thread
       : this.#start();
   }
 
+  #post(
+    { worker, calls }: Thread,
+    name: string,
+    args: unknown[],
+    initial = false,
+  ): Promise<unknown> {
+    const id = this.#calls++;
+    const signalAt = args.findIndex((arg) => arg instanceof AbortSignal);
+    const copies = args.map((arg, i) => i === signalAt ? null : arg);
+    const call: Call = { id, name, args: copies, signalAt, initial };
+    worker.postMessage(call);
+    if (signalAt >= 0) this.#forward(args[signalAt] as AbortSignal, worker, id);
+    const answer = Promise.withResolvers<unknown>();
+    calls.set(id, answer);
+    return answer.promise.finally(() => calls.delete(id));
+  }
+
+  /** Abort the signal of a call on its thread, too. */
+  #forward(signal: AbortSignal, worker: Worker, id: number): void {
+    const abort = () => worker.postMessage({ id } satisfies Call);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort);
+    this.#cleanUp.defer(() => signal.removeEventListener("abort", abort));
+  }
+
   #start(): Thread {
-    const { module, permissions = "inherit" } = this.#options;
-    const worker = new Worker(import.meta.url, {
+    const { module, permissions = "inherit", initializer, initargs = [] } =
+      this.#options;
+    const worker = new Worker(new URL("worker.ts", import.meta.url), {
       type: "module",
       name: module,
       deno: { permissions },
     });
-    const thread: Thread = { worker, pending: new Map() };
-    const die = (message: unknown) => {
-      this.#broken = new BrokenThreadPool(`a thread has died: ${message}`);
-      for (const { reject } of thread.pending.values()) reject(this.#broken);
+    const thread: Thread = { worker, calls: new Map() };
+    const die = (why: unknown) => {
+      const error = new BrokenThreadPool(`a thread has died: ${why}`);
+      for (const { reject } of thread.calls.values()) reject(error);
       worker.terminate();
+      const at = this.#threads.indexOf(thread);
+      if (at >= 0) this.#threads.splice(at, 1);
     };
     worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
       if (data.id === undefined) return die(data.error);
-      const call = thread.pending.get(data.id);
-      if ("error" in data) call?.reject(await rebuilt(data, module));
+      const call = thread.calls.get(data.id);
+      if ("error" in data) call?.reject(await withItsClass(data, module));
       else call?.resolve(data.value);
     };
     worker.onerror = (event) => {
@@ -264,73 +324,27 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       die(event.message);
     };
     this.#threads.push(thread);
+    this.#cleanUp.defer(() => worker.terminate());
+    if (initializer) {
+      this.#post(thread, initializer.name, initargs, true).catch(die);
+    }
     return thread;
   }
 }
 
 /**
- * What was thrown on the thread, of its class again: one of `module`'s or of
- * the runtime's.
+ * What was thrown on a thread, of its class again: one that `module` exports, or
+ * one of the runtime's.
  */
-async function rebuilt(
+async function withItsClass(
   { error, className, fields }: Answer,
   module: string,
 ): Promise<unknown> {
   if (!className || !(error instanceof Error)) return error;
   const exports = await import(module).catch(() => ({}));
-  for (const place of [exports, Deno.errors, globalThis]) {
-    if (!Object.hasOwn(place, className)) continue;
-    Object.setPrototypeOf(error, place[className].prototype);
-    break;
-  }
+  const prototype = [exports, Deno.errors, globalThis]
+    .map((place) => Object.hasOwn(place, className) && place[className])
+    .find((value) => value?.prototype instanceof Error)?.prototype;
+  if (prototype) Object.setPrototypeOf(error, prototype);
   return Object.assign(error, fields);
-}
-
-/**
- * What a thread runs: make the calls that the pool asks for, many at a time.
- */
-function answerCalls(thread: Worker & { name: string; close(): void }): void {
-  const controllers = new Map<number, AbortController>();
-  const post = (answer: Answer) => thread.postMessage(answer);
-
-  thread.onmessage = async ({ data }: MessageEvent<Call>) => {
-    const { id, name, args = [], signalAt = -1 } = data;
-    if (name === undefined) return controllers.get(id)?.abort();
-    const controller = new AbortController();
-    controllers.set(id, controller);
-    if (signalAt >= 0) args[signalAt] = controller.signal;
-    try {
-      const module = await import(thread.name);
-      post({ id, value: await module[name](...args) });
-    } catch (error) {
-      const className = (error as Error | undefined)?.constructor?.name;
-      try {
-        post({ id, error, className, fields: { ...error as object } });
-      } catch { // It has something that cannot be copied.
-        post({ id, error: new Error(String(error)), className });
-      }
-    } finally {
-      controllers.delete(id);
-    }
-  };
-
-  // However a thread dies, it says so: the pool would wait for it for ever.
-  const { close } = thread;
-  thread.close = () => {
-    post({ error: "it closed itself" });
-    close();
-  };
-  addEventListener("unload", () => post({ error: "it exited" }));
-  addEventListener("error", (event) => {
-    event.preventDefault();
-    post({ error: event.message });
-  });
-  addEventListener("unhandledrejection", (event) => {
-    event.preventDefault();
-    post({ error: String(event.reason) });
-  });
-}
-
-if (import.meta.main) {
-  answerCalls(self as unknown as Worker & { name: string; close(): void });
 }
