@@ -1,12 +1,15 @@
 /**
- * How a program ends: with the exit status that a shell expects, and with one
- * line that says why.
+ * How a program ends: with the exit status that a shell expects, and with a
+ * word on standard error why.
  *
  * @module
  */
 
 import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
+import { BrokenThreadPool } from "./futures.ts";
+import { ConnectionError, HTTPError } from "./requests.ts";
+import { colored } from "./terminal.ts";
 
 /**
  * The signals that end a run, each with the exit status that a shell expects
@@ -19,42 +22,42 @@ const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
  * Milliseconds in which a second signal is the first once more: the terminal
  * sends Ctrl-C to `deno task` and to the script, and `deno task` hands it on.
  */
-const ECHO = 250;
+const HANDED_ON = 250;
 
-/**
- * Why a run was aborted from outside: Python's exception for Ctrl-C, for
- * SIGTERM, too.
- */
+/** Python's exception for Ctrl-C; here for SIGTERM, too. */
 export class KeyboardInterrupt extends Error {
-  /** Its name in a stack trace. */
-  override name = "KeyboardInterrupt";
+  static {
+    this.prototype.name = "KeyboardInterrupt";
+  }
 
-  /**
-   * As a signal's listener throws it.
-   *
-   * @param exitStatus 128 and the signal's number.
-   */
+  /** The status is 128 and the signal's number. */
   constructor(readonly exitStatus: number) {
     super("interrupted");
   }
 }
 
+/** Python's exception for an end with a message and status 1. */
+export class SystemExit extends Error {
+  static {
+    this.prototype.name = "SystemExit";
+  }
+}
+
 /**
- * Abort a run at the first Ctrl-C (or SIGTERM), and end the process at the
- * second.
+ * Abort a run at the first Ctrl-C (or SIGTERM), with a {@linkcode
+ * KeyboardInterrupt}, and end the process at the second.
  *
- * @param run What to abort, with a {@linkcode KeyboardInterrupt}.
  * @param cleanUp Called before the process is ended.
  * @returns Leaving its `using` block gives the signals back to the runtime.
  */
 export function abortOnInterrupt(
-  run: AbortController,
-  cleanUp: () => void,
+  run: Pick<AbortController, "abort" | "signal">,
+  cleanUp: () => void = () => {},
 ): Disposable {
   let interrupted = -Infinity;
   const listeners = Object.entries(EXIT_STATUS).map(([name, exitStatus]) => {
     const listener = () => {
-      if (performance.now() - interrupted < ECHO) return;
+      if (performance.now() - interrupted < HANDED_ON) return;
       if (run.signal.aborted) {
         try {
           cleanUp();
@@ -75,24 +78,45 @@ export function abortOnInterrupt(
   };
 }
 
+/** What can happen to a program without a mistake in it: a line tells it. */
+const EXPECTED = [
+  BrokenThreadPool,
+  ConnectionError,
+  HTTPError,
+  SystemExit,
+  UsageError,
+  ...Object.values(Deno.errors),
+];
+
+/** The runtime has no class for some errors of the system, like a full disk. */
+const OS_ERROR = / \(os error \d+\)/;
+
 /**
  * Say on standard error why a program ends, and set its exit status: 2 for a
- * command line that cannot be run, 130 after Ctrl-C, else 1.
+ * command line that cannot be run, 130 after Ctrl-C, else 1. An error that can
+ * only be a mistake in the program is told with its stack, as Python does.
  *
- * @param error What was thrown.
  * @param usage The usage line.
  */
 export function reportError(error: unknown, usage: string): void {
-  if (error instanceof KeyboardInterrupt) {
-    Deno.exitCode = error.exitStatus;
-    return;
+  Deno.exitCode = error instanceof KeyboardInterrupt
+    ? error.exitStatus
+    : error instanceof UsageError
+    ? 2
+    : 1;
+  if (error instanceof KeyboardInterrupt) return;
+  const message = error instanceof Error ? error.message : String(error);
+  const isExpected = EXPECTED.some((Class) => error instanceof Class) ||
+    OS_ERROR.test(message);
+  if (error instanceof UsageError) {
+    console.error(
+      `${colored(red, "*** Usage error", Deno.stderr)}: ${message}\n${usage}`,
+    );
+  } else if (isExpected) {
+    console.error(
+      colored(red, `*** ${message.replace(OS_ERROR, "")}`, Deno.stderr),
+    );
+  } else {
+    console.error(error);
   }
-  const isUsage = error instanceof UsageError;
-  const message = (error instanceof Error ? error.message : String(error))
-    .replace(/ \(os error \d+\)/, "");
-  const [label, rest] = isUsage
-    ? ["*** Usage error", `: ${message}\n${usage}`]
-    : [`*** ${message}`, ""];
-  console.error((Deno.stderr.isTerminal() ? red(label) : label) + rest);
-  Deno.exitCode = isUsage ? 2 : 1;
 }

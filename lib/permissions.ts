@@ -5,21 +5,21 @@
  * @module
  */
 
-/** Hosts, paths to read and paths to write. */
-export type Permissions = Record<"net" | "read" | "write", string[]>;
-
 /**
- * See that all permissions were given; else the runtime would ask for one in
- * the middle of a run, on a pipe, too.
+ * See that all hosts and paths that are listed were granted; else the runtime
+ * would ask for one in the middle of a run, on a pipe, too.
  *
- * @param permissions What is needed.
  * @throws {Deno.errors.NotCapable} When one of them was not given.
  */
-export function requirePermissions({ net, read, write }: Permissions): void {
+export function requirePermissions(
+  { net, read, write }: Deno.PermissionOptionsObject,
+): void {
+  const listed = <T>(values: T[] | unknown) =>
+    Array.isArray(values) ? values as T[] : [];
   const descriptors: Deno.PermissionDescriptor[] = [
-    ...net.map((host) => ({ name: "net", host }) as const),
-    ...read.map((path) => ({ name: "read", path }) as const),
-    ...write.map((path) => ({ name: "write", path }) as const),
+    ...listed<string>(net).map((host) => ({ name: "net", host }) as const),
+    ...listed<string>(read).map((path) => ({ name: "read", path }) as const),
+    ...listed<string>(write).map((path) => ({ name: "write", path }) as const),
   ];
   for (const descriptor of descriptors) {
     if (Deno.permissions.querySync(descriptor).state === "granted") continue;

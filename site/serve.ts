@@ -4,21 +4,13 @@
  * not always.
  *
  * They are at 127.0.0.1 and [::1] alone. Run this file to serve until Ctrl-C; a
- * script that finds no server starts the site that it needs for the time of its
- * run.
+ * script that finds no server starts the site that it needs, for its one run.
  *
  * @module
  */
 
 import { delay } from "@std/async/delay";
-import {
-  parseNumber,
-  parseOptions,
-  quote,
-  UsageError,
-} from "../lib/argparse.ts";
-import { ThreadPoolExecutor } from "../lib/futures.ts";
-import { requirePermissions } from "../lib/permissions.ts";
+import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 
 /** A site, and what becomes of its requests. Each meets one of three fates. */
@@ -52,8 +44,11 @@ const ERRORS: [status: number, reason: string][] = [
   [503, "Service Unavailable"],
 ];
 
-const HOSTS = ["127.0.0.1", "[::1]"];
-const ROOT = `${import.meta.dirname}/..`;
+/** Where a site listens. */
+export const HOSTS: string[] = ["127.0.0.1", "[::1]"];
+
+/** The project's folder. */
+export const ROOT = `${import.meta.dirname}/..`;
 const FLAGS = `${ROOT}/flags`;
 const FLAG_URL =
   /^\w+:\/\/[^/]*\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
@@ -140,98 +135,56 @@ function text(status: number, statusText: string, headers = {}): Response {
   return new Response(`${status} ${statusText}\n`, init);
 }
 
-/**
- * Start a site on a thread of its own.
- *
- * @param name One of {@linkcode SITES}.
- * @param port Where it listens.
- * @param signal Gives up the start.
- * @returns Leaving its `await using` block ends the site; nothing when there is
- *   a server already.
- */
-export async function startSite(
-  name: string,
-  port: number,
-  signal: AbortSignal,
-): Promise<AsyncDisposable | undefined> {
-  const permissions = {
-    net: HOSTS.map((host) => `${host}:${port}`),
-    read: [ROOT],
-    write: [FLAGS, `${FLAGS}.new`],
-  };
-  requirePermissions(permissions);
-  const module = import.meta.url;
-  await using stack = new AsyncDisposableStack();
-  const thread = stack.use(
-    new ThreadPoolExecutor({ maxWorkers: 1, module, permissions }),
-  );
-  try {
-    await thread.submit(serveSite, { ...SITES[name]!, port }, signal);
-  } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) return; // Somebody came first.
-    throw error;
-  }
-  stack.move();
-  return thread;
-}
+const SECONDS = { bounds: { min: 0, max: 86_400 } };
+const SHARE = { bounds: { min: 0, max: 1 } };
 
-const USAGE =
-  "usage: serve.ts [-h] [-d SECONDS] [-e SHARE] [-l SHARE] [-s N] [LABEL ...]";
+const LABELS = Object.keys(SITES);
 
-const HELP = `${USAGE}
-
-Serve the flags at 127.0.0.1 and [::1], until Ctrl-C. Default: all three sites.
-
-positional arguments:
-  LABEL                 LOCAL (port 8001), DELAY (8002) or ERROR (8003)
-
-options:
-  -h, --help            show this help message and exit
-  -d SECONDS, --delay SECONDS
-                        how late a late answer is (default=0.5)
-  -e SHARE, --errors SHARE
-                        share of errors on ERROR (default=0.25)
-  -l SHARE, --late SHARE
-                        share of late answers on ERROR (default=0.5)
-  -s N, --seed N        fail the same paths each time (default: at random)`;
+const parser = new ArgumentParser({
+  description:
+    "Serve the flags at 127.0.0.1 and [::1], until Ctrl-C. Default: all three sites.",
+  positional: {
+    metavar: "LABEL",
+    help: "LOCAL (port 8001), DELAY (8002) or ERROR (8003)",
+  },
+}, {
+  delay: {
+    ...SECONDS,
+    flag: "-d SECONDS",
+    default: SITES["DELAY"]!.delay,
+    help: "how late a late answer is (default=%(default)s)",
+  },
+  errors: {
+    ...SHARE,
+    flag: "-e SHARE",
+    default: SITES["ERROR"]!.errors,
+    help: "share of errors on ERROR (default=%(default)s)",
+  },
+  late: {
+    ...SHARE,
+    flag: "-l SHARE",
+    default: SITES["ERROR"]!.late,
+    help: "share of late answers on ERROR (default=%(default)s)",
+  },
+  seed: {
+    flag: "-s N",
+    bounds: { whole: true },
+    help: "fail the same paths each time (default: at random)",
+  },
+});
 
 async function main(): Promise<void> {
-  const { help, _: words, ...given } = parseOptions(
-    Deno.args,
-    { help: "h" },
-    {
-      delay: ["d", "SECONDS"],
-      errors: ["e", "SHARE"],
-      late: ["l", "SHARE"],
-      seed: ["s", "N"],
-    },
+  const { help, _: words, delay, errors, late, seed } = parser.parse(Deno.args);
+  if (help) return console.log(parser.help);
+  const labels = words.map((word) =>
+    choiceOf("LABEL", word, { choices: LABELS })
   );
-  if (help) return console.log(HELP);
-  const { delay = "0.5", errors = "0.25", late = "0.5", seed } = given;
-  const seconds = { min: 0, max: 86_400 };
-  const share = { min: 0, max: 1 };
-  const options = {
-    delay: parseNumber("--delay SECONDS", delay, seconds),
-    seed: seed ? parseNumber("--seed N", seed, { whole: true }) : undefined,
-  };
-  const fates = {
-    errors: parseNumber("--errors SHARE", errors, share),
-    late: parseNumber("--late SHARE", late, share),
-  };
-  const labels = words.map((word) => word.toUpperCase());
-  const bad = labels.findIndex((label) => !Object.hasOwn(SITES, label));
-  if (bad >= 0) {
-    const names = Object.keys(SITES).join(", ");
-    throw new UsageError(
-      `LABEL must be one of ${names}, not ${quote(words[bad]!)}`,
-    );
-  }
 
   const stop = new AbortController();
-  using _ = abortOnInterrupt(stop, () => {});
-  for (const label of labels.length > 0 ? labels : Object.keys(SITES)) {
-    const site = { ...SITES[label]!, ...options };
-    if (label === "ERROR") Object.assign(site, fates);
+  using _ = abortOnInterrupt(stop);
+  for (const label of labels.length > 0 ? labels : LABELS) {
+    const site = { ...SITES[label]!, delay, seed };
+    if (label === "ERROR") Object.assign(site, { errors, late });
     try {
       await serveSite(site, stop.signal);
     } catch (error) {
@@ -246,6 +199,6 @@ if (import.meta.main) {
   try {
     await main();
   } catch (error) {
-    reportError(error, USAGE);
+    reportError(error, parser.usage);
   }
 }
