@@ -18,55 +18,66 @@
  * @module
  */
 
+import { pooledMap } from "@std/async/pool";
 import {
+  ConnectionError,
   Counter,
   downloadOne,
   errorLine,
+  HTTPError,
   HTTPStatus,
   main,
-  RequestError,
+  type Result,
+  run,
 } from "./flags2_common.ts";
-import { asCompleted } from "./lib/futures.ts";
+import { asCompleted, Future } from "./lib/futures.ts";
 import { tqdm } from "./lib/tqdm.ts";
 
-const DEFAULT_CONCUR_REQ = 5; // (1)
+const DEFAULT_CONCUR_REQ = 5;
 const MAX_CONCUR_REQ = 1000;
 
 /** Many requests at a time, on one thread. */
-export async function downloadMany(
+export async function downloadMany( // (1)
   ccList: string[],
   baseUrl: string,
   verbose: boolean,
   concurReq: number,
-  timeout: number,
-  run: AbortController,
 ): Promise<Counter> {
-  const { signal } = run;
   const counter = new Counter();
-  const download = (cc: string) =>
-    downloadOne(cc, baseUrl, verbose, timeout, signal); // (2)
-  const futures = asCompleted(concurReq, ccList, download, signal); // (3)
-  const total = ccList.length;
-  const doneIter = verbose ? futures : tqdm(futures, { total });
-  for await (const future of doneIter) { // (4)
-    let status: HTTPStatus;
+  const toDoMap = new Map<Future<Result>, string>();
+  for (const cc of ccList.toSorted()) { // (3)
+    const future = new Future(() => downloadOne(cc, baseUrl, verbose));
+    toDoMap.set(future, cc);
+  }
+  const pool = pooledMap(concurReq, toDoMap.keys(), (it) => it.run()); // (2)
+  Array.fromAsync(pool);
+  let doneIter = asCompleted(toDoMap.keys()); // (4)
+  if (!verbose) doneIter = tqdm(doneIter, ccList.length); // (5)
+  for await (const future of doneIter) { // (6)
+    let res;
+    let errorMsg = "";
     try {
-      const result = future.result(); // (5)
-      status = result.status;
-    } catch (error) { // (6)
-      if (!(error instanceof RequestError)) {
+      res = future.result(); // (7)
+    } catch (error) { // (8)
+      if (error instanceof HTTPError) {
+        errorMsg = `HTTP error ${error.status} - ${error.reason}`; // (10)
+      } else if (error instanceof ConnectionError) {
+        errorMsg = error.message; // (11)
+      } else { // No request's: the end of the run.
         run.abort(error);
         continue;
       }
-      status = HTTPStatus.error;
-      const cc = future.item; // (7)
-      if (verbose) console.log(errorLine(cc, error));
     }
-    counter[status] += 1;
+    const status = res?.status ?? HTTPStatus.error;
+    counter[status] += 1; // (12)
+    if (verbose && errorMsg) {
+      const cc = toDoMap.get(future)!; // (9)
+      console.log(errorLine(cc, errorMsg));
+    }
   }
-  return counter; // (8)
+  return counter; // (13)
 }
 
 if (import.meta.main) {
-  await main(downloadMany, DEFAULT_CONCUR_REQ, MAX_CONCUR_REQ);
+  await main(downloadMany, DEFAULT_CONCUR_REQ, MAX_CONCUR_REQ); // (14) (15)
 }

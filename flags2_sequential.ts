@@ -18,46 +18,48 @@
  */
 
 import {
+  ConnectionError,
   Counter,
   downloadOne,
   errorLine,
+  HTTPError,
   HTTPStatus,
   main,
-  RequestError,
+  run,
 } from "./flags2_common.ts";
 import { tqdm } from "./lib/tqdm.ts";
 
 const DEFAULT_CONCUR_REQ = 1;
 const MAX_CONCUR_REQ = 1;
 
-/** One request at a time: the chapter's twelve steps. */
+/** One request at a time. */
 export async function downloadMany(
   ccList: string[],
   baseUrl: string,
   verbose: boolean,
   _concurReq: number,
-  timeout: number,
-  run: AbortController,
 ): Promise<Counter> {
-  const { signal } = run;
   const counter = new Counter(); // (1)
-  const download = (cc: string) =>
-    downloadOne(cc, baseUrl, verbose, timeout, signal);
-  const ccIter = verbose ? ccList : tqdm(ccList); // (2) (3)
+  let ccIter: Iterable<string> = ccList.toSorted(); // (2)
+  if (!verbose) ccIter = tqdm(ccIter); // (3)
   for (const cc of ccIter) { // (4)
-    let status: HTTPStatus;
+    let res;
+    let errorMsg = "";
     try {
-      const result = await download(cc); // (5)
-      status = result.status; // (8)
-    } catch (error) { // (6)
-      if (!(error instanceof RequestError)) { // (7)
+      res = await downloadOne(cc, baseUrl, verbose); // (5)
+    } catch (error) {
+      if (error instanceof HTTPError) { // (6)
+        errorMsg = `HTTP error ${error.status} - ${error.reason}`;
+      } else if (error instanceof ConnectionError) { // (7)
+        errorMsg = error.message;
+      } else { // No request's: the end of the run.
         run.abort(error);
         break;
       }
-      status = HTTPStatus.error; // (9)
-      if (verbose) console.log(errorLine(cc, error)); // (11)
     }
+    const status = res?.status ?? HTTPStatus.error; // (8) (9)
     counter[status] += 1; // (10)
+    if (verbose && errorMsg) console.log(errorLine(cc, errorMsg)); // (11)
   }
   return counter; // (12)
 }

@@ -18,60 +18,64 @@
  * @module
  */
 
+import { tqdm } from "./lib/tqdm.ts"; // (1)
 import { // (2)
+  ConnectionError,
   Counter,
-  DOWNLOAD_PERMISSIONS,
   downloadOne, // (3)
   errorLine,
+  HTTPError,
   HTTPStatus,
   main,
-  RequestError,
+  type Result,
+  run,
+  threadOptions,
 } from "./flags2_common.ts";
-import { asCompleted, ThreadPoolExecutor } from "./lib/futures.ts";
-import { tqdm } from "./lib/tqdm.ts"; // (1)
+import { asCompleted, type Future, ThreadPoolExecutor } from "./lib/futures.ts";
 
 const DEFAULT_CONCUR_REQ = 30; // (4)
 const MAX_CONCUR_REQ = 1000; // (5)
 
-/**
- * Many requests at a time, on a few threads: the chapter's sixteen steps but
- * for (7) and (10), as a future knows its code.
- */
+/** Many requests at a time, on a few threads. */
 export async function downloadMany(
   ccList: string[],
   baseUrl: string,
   verbose: boolean,
   concurReq: number,
-  timeout: number,
-  run: AbortController,
 ): Promise<Counter> {
-  const { signal } = run;
   const counter = new Counter();
   await using executor = new ThreadPoolExecutor({ // (6)
     maxWorkers: concurReq,
-    module: import.meta.resolve("./flags2_common.ts"),
-    permissions: DOWNLOAD_PERMISSIONS,
+    ...threadOptions(),
   });
-  const download = (cc: string) =>
-    executor.submit(downloadOne, cc, baseUrl, verbose, timeout, signal); // (9)
-  const futures = asCompleted(concurReq, ccList, download, signal); // (8) (11)
-  const total = ccList.length;
-  const doneIter = verbose ? futures : tqdm(futures, { total }); // (12)
+  const toDoMap = new Map<Future<Result>, string>(); // (7)
+  for (const cc of ccList.toSorted()) { // (8)
+    const future = executor.submit(downloadOne, cc, baseUrl, verbose); // (9)
+    toDoMap.set(future, cc); // (10)
+  }
+  let doneIter = asCompleted(toDoMap.keys()); // (11)
+  if (!verbose) doneIter = tqdm(doneIter, ccList.length); // (12)
   for await (const future of doneIter) { // (13)
-    let status: HTTPStatus;
+    let res;
+    let errorMsg = "";
     try {
-      const result = future.result(); // (14)
-      status = result.status;
+      res = future.result(); // (14)
     } catch (error) { // (15)
-      if (!(error instanceof RequestError)) {
+      if (error instanceof HTTPError) {
+        errorMsg = `HTTP error ${error.status} - ${error.reason}`;
+      } else if (error instanceof ConnectionError) {
+        errorMsg = error.message;
+      } else { // No request's: the end of the run.
         run.abort(error);
         continue;
       }
-      status = HTTPStatus.error;
-      const cc = future.item; // (16)
-      if (verbose) console.log(errorLine(cc, error));
     }
+    const status = res?.status ?? HTTPStatus.error;
     counter[status] += 1;
+    if (verbose && errorMsg) {
+      const cc = toDoMap.get(future)!; // (16)
+      console.log(errorLine(cc, errorMsg));
+    }
   }
   return counter;
 }
