@@ -46,7 +46,7 @@ thread.onmessage = ({ data }: MessageEvent<Call>) => {
 };
 
 async function makeCall(
-  { id, name = "", args = [], signalAt = -1 }: Call,
+  { id, name = "", args = [], signalAt = -1, initial }: Call,
 ): Promise<void> {
   if (signalAt >= 0) {
     const controller = new AbortController();
@@ -61,6 +61,10 @@ async function makeCall(
     }
     post({ id, value: await module[name](...args) });
   } catch (error) {
+    if (initial) { // The thread dies, and none of the others is made.
+      post({ error });
+      await new Promise(() => {});
+    }
     if (!(error instanceof Error)) return post({ id, error });
     const { message, stack = message, constructor } = error;
     post({

@@ -9,8 +9,12 @@ export class FlagError extends RangeError {
   /** Its name in a stack trace. */
   override name = "FlagError";
   /** As `downloadOne`'s error has one. */
-  constructor(readonly status: number, readonly cc: string) {
-    super(`${cc}: ${status}`);
+  constructor(
+    readonly status: number,
+    readonly cc: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${cc}: ${status}`, options);
   }
 }
 
@@ -25,6 +29,41 @@ export async function whichThread(ms: number): Promise<number> {
   await new Promise((resolve) => setTimeout(resolve, ms));
   return thread;
 }
+
+let atATime = 0;
+let most = 0;
+
+/** The most calls of it at a time on this thread, so far. */
+export async function countCalls(ms: number): Promise<number> {
+  most = Math.max(most, ++atATime);
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  atATime--;
+  return most;
+}
+
+let initial: unknown[] = [];
+
+/** What a pool calls first on each thread; late, as a careful one may be. */
+export async function initialize(...args: unknown[]): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  initial = args;
+}
+
+/** What it was called with. */
+export function initialArguments(): unknown[] {
+  return initial.map((arg) => arg instanceof AbortSignal ? arg.aborted : arg);
+}
+
+/** A first call that fails. */
+export function initializeBadly(): never {
+  throw new RangeError("no way to begin");
+}
+
+/** Not known on the other side, unlike the export of that name. */
+const Nameless = class FlagErrors extends Error {};
+
+/** No class, but it has the name of one. */
+export const FlagErrors = 7;
 
 /** The sum of two numbers. */
 export function add(a: number, b: number): number {
@@ -45,7 +84,13 @@ export async function fail(what: string): Promise<never> {
     case "cause":
       throw new Error("outer", { cause: new SyntaxError("inner") });
     case "uncopyable":
-      throw Object.assign(new Error("with a function"), { f() {} });
+      throw Object.assign(new FlagError(500, "BR"), { f() {} });
+    case "uncopyable cause":
+      throw new FlagError(500, "BR", { cause: () => {} });
+    case "AggregateError":
+      throw new AggregateError([new Error("one"), new Error("two")], "both");
+    case "no class":
+      throw new Nameless("7 is no class");
     default:
       throw what;
   }
@@ -58,9 +103,16 @@ export function uncopyable(): () => void {
 
 /** Never ends, unless it is given up. */
 export async function wait(signal?: AbortSignal): Promise<string> {
+  if (signal?.aborted) return "given up";
   return await new Promise((resolve) =>
     signal?.addEventListener("abort", () => resolve("given up"))
   );
+}
+
+/** Returns, and leaves a rejection behind. */
+export function leaveRejection(): string {
+  Promise.reject(new Error("nobody catches this"));
+  return "done";
 }
 
 /** The thread dies. */

@@ -4,19 +4,27 @@ import {
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
+  assertThrows,
 } from "@std/assert";
 import { delay } from "@std/async/delay";
+import { pooledMap } from "@std/async/pool";
 import { describe, it } from "@std/testing/bdd";
 import {
   asCompleted,
   BrokenThreadPool,
+  Future,
   ThreadPoolExecutor,
 } from "../lib/futures.ts";
 import {
   add,
+  countCalls,
   die,
   fail,
   FlagError,
+  initialArguments,
+  initialize,
+  initializeBadly,
+  leaveRejection,
   uncopyable,
   wait,
   whichThread,
@@ -24,109 +32,217 @@ import {
 
 const module = import.meta.resolve("./calls.ts");
 
+/** Wait for a future that somebody runs, as a reader would. */
+async function resultOf<R>(future: Future<R>): Promise<R> {
+  for await (const done of asCompleted([future])) return done.result();
+  throw new Error("it was cancelled");
+}
+
+/** Its results, in the order in which `asCompleted` yields them. */
+async function results<R>(futures: Iterable<Future<R>>): Promise<R[]> {
+  return await Array.fromAsync(
+    asCompleted(futures),
+    (future) => future.result(),
+  );
+}
+
+/** A future that is being run. */
+function running<R>(call: () => R | Promise<R>): Future<R> {
+  const future = new Future(call);
+  future.run();
+  return future;
+}
+
+const nap = (ms: number) => running(() => delay(ms).then(() => ms));
+
+/** One that is given up. */
+const given = () =>
+  running(() => delay(9, { signal: AbortSignal.abort() }).then(() => 9));
+
+describe("a Future", () => {
+  it("makes its call once, when it is run", async () => {
+    let calls = 0;
+    const future = new Future(() => ++calls);
+    await delay(1);
+    assertEquals([calls, future.done, future.cancelled], [0, false, false]);
+    assertThrows(() => future.result(), Error, "the future is not done");
+    await Promise.all([future.run(), future.run()]);
+    await future.run();
+    assertEquals([calls, future.done, future.cancelled], [1, true, false]);
+    assertEquals(future.result(), 1);
+    assertEquals(future.result(), 1);
+  });
+
+  it("keeps what the call threw for result, also when it threw at once", async () => {
+    for (
+      const call of [
+        () => {
+          throw new RangeError("at once");
+        },
+        () => Promise.reject(new RangeError("later")),
+      ]
+    ) {
+      const future = new Future(call);
+      await future.run();
+      assertEquals([future.done, future.cancelled], [true, false]);
+      assertThrows(() => future.result(), RangeError);
+    }
+  });
+
+  it("is cancelled when the call was given up", async () => {
+    const future = new Future(() =>
+      delay(9999, { signal: AbortSignal.abort() })
+    );
+    await future.run();
+    assertEquals([future.done, future.cancelled], [true, true]);
+    assertThrows(() => future.result(), DOMException);
+  });
+
+  it("calls back when it is done, or is already", async () => {
+    const seen: unknown[] = [];
+    const future = new Future(() => 1);
+    future.addDoneCallback((it) => seen.push(it, it.done));
+    assertEquals(seen, []);
+    await future.run();
+    future.addDoneCallback((it) => seen.push(it));
+    await delay(0);
+    assertEquals(seen, [future, true, future]);
+  });
+});
+
 describe("asCompleted", () => {
-  it("yields the calls as they are done, not in the order of the items", async () => {
-    const items = [80, 1, 40];
-    const futures = asCompleted(3, items, (ms) => delay(ms).then(() => ms));
-    const done = await Array.fromAsync(futures, (future) => future.result());
-    assertEquals(done, [1, 40, 80]);
+  it("yields the futures as they are done, not in their order", async () => {
+    assertEquals(await results([nap(80), nap(1), nap(40)]), [1, 40, 80]);
   });
 
-  it("has at most poolLimit calls in flight, and that many", async () => {
-    let inFlight = 0;
-    let most = 0;
-    const call = async () => {
-      most = Math.max(most, ++inFlight);
-      await delay(1);
-      inFlight--;
-    };
-    await Array.fromAsync(asCompleted(7, Array(50).keys(), call));
-    assertEquals(most, 7);
+  it("begins with those that are done already", async () => {
+    const [late, done] = [nap(30), new Future(() => "done")];
+    await done.run();
+    assertEquals(await results<unknown>([late, done]), ["done", 30]);
   });
 
-  it("yields each item once, with its own result or error", async () => {
-    const items = [...Array(100).keys()];
-    const futures = asCompleted(9, items, async (n) => {
-      await delay(n % 3);
-      if (n % 7 === 0) throw new RangeError(`${n}`);
-      return 2 * n;
-    });
+  it("yields each future once, however often it is given", async () => {
+    const [a, b] = [nap(20), nap(1)];
+    assertEquals(await results([a, b, a, a, b]), [1, 20]);
+  });
+
+  it("yields those that failed, and leaves out the cancelled", async () => {
+    const failed = running(() => Promise.reject<number>(new RangeError()));
+    const seen = await Array.fromAsync(asCompleted([given(), failed, nap(1)]));
+    assertEquals(seen.length, 2);
+    assertStrictEquals(seen[0], failed);
+  });
+
+  it("ends at once when there is none", async () => {
+    assertEquals(await results([]), []);
+    assertEquals(await results([given()]), []);
+  });
+
+  it("loses none that is done while the loop is busy", async () => {
+    const futures = Array.from({ length: 50 }, (_, i) => new Future(() => i));
     const seen: number[] = [];
-    for await (const { item, result } of futures) {
-      seen.push(item);
+    const loop = (async () => {
+      for await (const future of asCompleted(futures)) {
+        seen.push(future.result());
+        await delay(future.result() % 3);
+      }
+    })();
+    for (const future of futures) await future.run();
+    await loop;
+    assertEquals(seen.sort((a, b) => a - b), [...Array(50).keys()]);
+  });
+
+  it("may be left, and then takes nothing more from an endless source", async () => {
+    let taken = 0;
+    let closed = false;
+    function* endless() {
       try {
-        assertEquals(result(), 2 * item);
-        assert(item % 7 !== 0);
-      } catch (error) {
-        assertInstanceOf(error, RangeError);
-        assertEquals(error.message, `${item}`);
+        for (;;) {
+          taken++;
+          yield nap(1);
+        }
+      } finally {
+        closed = true;
       }
     }
-    assertEquals(seen.sort((a, b) => a - b), items);
-  });
-
-  it("ends at once when there are no items", async () => {
-    assertEquals(await Array.fromAsync(asCompleted(3, [], delay)), []);
-  });
-
-  it("starts no call after the loop is left", async () => {
-    let calls = 0;
-    const futures = asCompleted(2, Array(50).keys(), async () => {
-      calls++;
-      await delay(1);
-    });
-    for await (const _ of futures) break;
-    const started = calls;
-    await delay(30);
-    assertEquals(calls, started);
-    assert(calls < 10, `${calls} calls`);
-  });
-
-  it("starts no call after the loop has thrown", async () => {
-    let calls = 0;
-    const futures = asCompleted(2, Array(50).keys(), async () => {
-      calls++;
-      await delay(1);
-    });
+    for await (const _ of asCompleted(endless())) break;
+    const before = taken;
+    assert(closed);
+    await delay(20);
+    assertEquals(taken, before);
     await assertRejects(async () => {
-      for await (const _ of futures) throw new RangeError("in the loop");
+      for await (const _ of asCompleted(endless())) {
+        throw new RangeError("left");
+      }
     }, RangeError);
-    await delay(30);
-    assert(calls < 10, `${calls} calls`);
   });
 
-  it("ends after an abort, without the calls that are given up", async () => {
-    const run = new AbortController();
-    const { signal } = run;
-    const call = (ms: number) => delay(ms, { signal }).then(() => ms);
-    const seen: number[] = [];
-    for await (const future of asCompleted(2, [5, 9999, 9999], call, signal)) {
-      seen.push(future.result());
-      run.abort();
+  it("throws what its iterable throws", async () => {
+    function* broken() {
+      yield nap(1);
+      throw new RangeError("of the iterable");
     }
-    assertEquals(seen, [5]);
+    await assertRejects(() => results(broken()), RangeError, "of the iterable");
   });
 
-  it("still yields what was done in spite of an abort", async () => {
-    const run = new AbortController();
-    const call = (ms: number) => delay(ms).then(() => ms);
-    const seen: number[] = [];
-    const futures = asCompleted(2, [1, 30, 1, 1], call, run.signal);
-    for await (const future of futures) {
-      seen.push(future.result());
-      run.abort();
-    }
-    // The third may have been started before the loop has seen the first.
-    assert(seen.includes(1) && seen.includes(30), `${seen}`);
+  it("waits only: pooledMap is what bounds the calls", async () => {
+    let inFlight = 0;
+    let most = 0;
+    const futures = Array.from({ length: 50 }, () =>
+      new Future(async () => {
+        most = Math.max(most, ++inFlight);
+        await delay(1);
+        inFlight--;
+      }));
+    const loop = results(futures);
+    await delay(5);
+    assertEquals(most, 0);
+    const pool = pooledMap(7, futures, (future) => future.run());
+    await Promise.all([Array.fromAsync(pool), loop]);
+    assertEquals(most, 7);
   });
 });
 
 describe("ThreadPoolExecutor", () => {
   it("runs a function on another thread", async () => {
     await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
-    assertEquals(await executor.submit(add, 1, 2), 3);
+    assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
     const here = await whichThread(0);
-    assert(await executor.submit(whichThread, 0) !== here);
+    assert(await resultOf(executor.submit(whichThread, 0)) !== here);
+  });
+
+  it("gives a future back at once, which no error rejects by itself", async () => {
+    await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
+    const future = executor.submit(fail, "TypeError");
+    assertInstanceOf(future, Future);
+    assertEquals(future.done, false);
+    await delay(200);
+    assertEquals(future.done, true);
+    assertThrows(() => future.result(), TypeError, "of the runtime");
+  });
+
+  for (const maxWorkers of [1, 2, 7]) {
+    it(`runs at most ${maxWorkers} calls at a time, and that many`, async () => {
+      await using executor = new ThreadPoolExecutor({ maxWorkers, module });
+      const futures = Array.from(
+        { length: 20 },
+        () => executor.submit(countCalls, 20),
+      );
+      // Each thread counts its own; more than the cores would be one too many.
+      const most = Math.max(...await results(futures));
+      const threads = Math.min(maxWorkers, navigator.hardwareConcurrency, 4);
+      assertEquals(most, Math.ceil(maxWorkers / threads));
+    });
+  }
+
+  it("refuses a number of workers that is none", () => {
+    for (const maxWorkers of [0, -1, 1.5, NaN, Infinity]) {
+      assertThrows(
+        () => new ThreadPoolExecutor({ maxWorkers, module }),
+        RangeError,
+        `maxWorkers must be a whole number >= 1, not ${maxWorkers}`,
+      );
+    }
   });
 
   it("has more than one thread at work", async () => {
@@ -135,37 +251,27 @@ describe("ThreadPoolExecutor", () => {
       { length: 30 },
       () => executor.submit(whichThread, 50),
     );
-    const threads = new Set(await Promise.all(calls));
-    const cores = navigator.hardwareConcurrency;
-    assertEquals(threads.size, Math.min(cores, 4));
+    const threads = new Set(await results(calls));
+    assertEquals(threads.size, Math.min(navigator.hardwareConcurrency, 4));
   });
 
   it("starts no more threads than maxWorkers, or than are needed", async () => {
     await using one = new ThreadPoolExecutor({ maxWorkers: 1, module });
     const calls = [1, 2, 3].map(() => one.submit(whichThread, 20));
-    assertEquals(new Set(await Promise.all(calls)).size, 1);
+    assertEquals(new Set(await results(calls)).size, 1);
 
     await using idle = new ThreadPoolExecutor({ maxWorkers: 30, module });
-    const first = await idle.submit(whichThread, 0);
-    assertEquals(await idle.submit(whichThread, 0), first);
-  });
-
-  it("keeps many calls in flight on one thread", async () => {
-    await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
-    await executor.submit(add, 1, 1);
-    const start = performance.now();
-    const calls = Array.from(
-      { length: 50 },
-      () => executor.submit(whichThread, 100),
-    );
-    await Promise.all(calls);
-    assert(performance.now() - start < 50 * 100 / 2);
+    const first = await resultOf(idle.submit(whichThread, 0));
+    assertEquals(await resultOf(idle.submit(whichThread, 0)), first);
   });
 
   it("gives an error its class and its fields back", async () => {
     await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
-    const thrown = (what: string) =>
-      executor.submit(fail, what).then(() => undefined, (error) => error);
+    const thrown = async (what: string) => {
+      const future = executor.submit(fail, what);
+      // deno-lint-ignore no-explicit-any
+      return await resultOf<any>(future).catch((error) => error);
+    };
 
     const flagError = await thrown("FlagError");
     assertInstanceOf(flagError, FlagError);
@@ -185,64 +291,177 @@ describe("ThreadPoolExecutor", () => {
     assertInstanceOf(late, DOMException);
     assertEquals(late.name, "TimeoutError");
     assertEquals((await thrown("cause")).cause.message, "inner");
-    assertEquals(
-      (await thrown("uncopyable")).message,
-      "Error: with a function",
-    );
     assertStrictEquals(await thrown("a word"), "a word");
+  });
+
+  it("gives back what can be copied of an error", async () => {
+    await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
+    const thrown = async (what: string) => {
+      const future = executor.submit(fail, what);
+      // deno-lint-ignore no-explicit-any
+      return await resultOf<any>(future).catch((error) => error);
+    };
+    for (const what of ["uncopyable", "uncopyable cause"]) {
+      const error = await thrown(what);
+      assertInstanceOf(error, FlagError);
+      assertEquals([error.message, error.status, error.cc], [
+        "BR: 500",
+        500,
+        "BR",
+      ]);
+    }
+    const both = await thrown("AggregateError");
+    assertInstanceOf(both, AggregateError);
+    const messages = both.errors.map(({ message }: Error) => message);
+    assertEquals([both.message, ...messages], ["both", "one", "two"]);
+    // The name of its class is that of an export that is none.
+    assertEquals((await thrown("no class")).message, "7 is no class");
   });
 
   it("fails a call whose arguments or result cannot be copied", async () => {
     await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
-    await assertRejects(() => executor.submit(uncopyable), DOMException);
-    const argument = () => {};
     await assertRejects(
-      () => executor.submit(add, argument as unknown as number, 1),
+      () => resultOf(executor.submit(uncopyable)),
       DOMException,
     );
-    assertEquals(await executor.submit(add, 1, 2), 3);
+    const argument = () => {};
+    await assertRejects(
+      () => resultOf(executor.submit(add, argument as unknown as number, 1)),
+      DOMException,
+    );
+    assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
   });
 
-  it("carries an abort to the thread", async () => {
+  it("names the function that a thread cannot find, and the module", async () => {
+    await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
+    assertThrows(() => executor.submit(() => 1), TypeError, module);
+    function notExported() {}
+    await assertRejects(
+      () => resultOf(executor.submit(notExported)),
+      TypeError,
+      `${module} exports no function notExported`,
+    );
+  });
+
+  it("calls the initializer first on each thread, with its arguments", async () => {
+    const run = new AbortController();
+    await using executor = new ThreadPoolExecutor({
+      maxWorkers: 4,
+      module,
+      initializer: initialize,
+      initargs: [7, run.signal],
+    });
+    const calls = () =>
+      Array.from({ length: 4 }, () => executor.submit(initialArguments));
+    assertEquals(await results(calls()), Array(4).fill([7, false]));
+    run.abort();
+    assertEquals(await results(calls()), Array(4).fill([7, true]));
+  });
+
+  it("fails the calls when the initializer fails", async () => {
+    await using executor = new ThreadPoolExecutor({
+      maxWorkers: 1,
+      module,
+      initializer: initializeBadly,
+    });
+    await assertRejects(
+      () => resultOf(executor.submit(add, 1, 2)),
+      BrokenThreadPool,
+      "no way to begin",
+    );
+  });
+
+  it("carries an abort to the thread, also one that came before", async () => {
     await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
     const run = new AbortController();
     const call = executor.submit(wait, run.signal);
-    await executor.submit(add, 1, 2);
+    const other = executor.submit(wait, AbortSignal.timeout(1));
     run.abort();
-    assertEquals(await call, "given up");
-    await assertRejects(() => executor.submit(wait, run.signal), DOMException);
+    assertEquals(await results([call, other]), ["given up", "given up"]);
+    assertEquals(
+      await resultOf(executor.submit(wait, run.signal)),
+      "given up",
+    );
+  });
+
+  it("takes its listener away when it ends", async () => {
+    const { signal } = new AbortController();
+    let listeners = 0;
+    const add_ = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    const counted =
+      (change: number, fn: typeof remove): typeof remove =>
+      (type: string, listener: EventListenerOrEventListenerObject) => {
+        listeners += change;
+        fn(type, listener);
+      };
+    signal.addEventListener = counted(1, add_);
+    signal.removeEventListener = counted(-1, remove);
+    {
+      await using executor = new ThreadPoolExecutor({
+        maxWorkers: 1,
+        module,
+        initializer: initialize,
+        initargs: [signal],
+      });
+      await resultOf(executor.submit(add, 1, 2));
+      assertEquals(listeners, 1);
+    }
+    assertEquals(listeners, 0);
   });
 
   for (const how of ["close", "exit", "throw", "reject"]) {
-    it(`fails the calls that wait on a thread which dies by ${how}`, async () => {
-      await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
-      const waiting = executor.submit(wait);
-      const dying = executor.submit(die, how).catch((error) => error);
-      await assertRejects(() => waiting, BrokenThreadPool, "a thread has died");
-      await dying;
-      await assertRejects(() => executor.submit(add, 1, 2), BrokenThreadPool);
+    it(`fails the calls on a thread that dies by ${how}, and those alone`, async () => {
+      await using executor = new ThreadPoolExecutor({ maxWorkers: 2, module });
+      const dying = executor.submit(die, how);
+      await assertRejects(
+        () => resultOf(dying),
+        BrokenThreadPool,
+        "a thread has died: ",
+      );
+      assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
     });
   }
+
+  it("goes on after a call that leaves a rejection behind", async () => {
+    await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
+    assertEquals(await resultOf(executor.submit(leaveRejection)), "done");
+    await delay(50);
+    assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
+  });
 
   it("fails the calls when the module cannot be loaded", async () => {
     const module = import.meta.resolve("./no_such_module.ts");
     await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
-    await assertRejects(() => executor.submit(add, 1, 2), Error, "no_such");
+    await assertRejects(
+      () => resultOf(executor.submit(add, 1, 2)),
+      Error,
+      "no_such",
+    );
   });
 
   it("waits for its calls, ends its threads and then refuses calls", async () => {
-    let call: Promise<number>;
-    let executor: ThreadPoolExecutor;
-    {
-      await using pool = new ThreadPoolExecutor({ maxWorkers: 1, module });
-      executor = pool;
-      call = pool.submit(whichThread, 50);
-    }
-    assert(await Promise.race([call, "pending"]) !== "pending");
-    await assertRejects(
+    const { call, executor } = await (async () => {
+      await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
+      const call = executor.submit(whichThread, 50);
+      return { call, executor };
+    })();
+    assert(call.done);
+    assertThrows(
       () => executor.submit(add, 1, 2),
       BrokenThreadPool,
       "shut down",
     );
+    await executor[Symbol.asyncDispose]();
+  });
+
+  it("makes the calls that are queued when its block is left", async () => {
+    let futures: Future<number>[];
+    {
+      await using executor = new ThreadPoolExecutor({ maxWorkers: 2, module });
+      futures = Array.from({ length: 9 }, () => executor.submit(add, 1, 2));
+      for await (const _ of asCompleted(futures)) break;
+    }
+    assert(futures.every((future) => future.result() === 3));
   });
 });
