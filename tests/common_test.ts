@@ -6,7 +6,6 @@ import {
   DEST_DIR,
   expandCcArgs,
   finalReport,
-  HTTPError,
   initialReport,
   POP20_CC,
   processArgs,
@@ -104,6 +103,10 @@ describe("processArgs", () => {
     ["-s error", { server: "ERROR" }],
     ["-sReMoTe", { server: "REMOTE" }],
     ["--server=local", { server: "LOCAL" }],
+    ["-s http://h:9/flags", { server: "http://h:9/flags" }],
+    ["-s HTTPS://H/Flags/", { server: "https://h/Flags" }],
+    ["-s http://localhost", { server: "http://localhost" }],
+    ["-s http://[::1]:80//", { server: "http://[::1]" }],
     ["-s DELAY -s ERROR", { server: "ERROR" }],
     ["-t 1.5", { timeout: 1.5 }],
     ["-t .5", { timeout: 0.5 }],
@@ -113,8 +116,11 @@ describe("processArgs", () => {
     ["-h", { help: true }],
     ["br Us", { ccList: ["BR", "US"] }],
     ["-- br us", { ccList: ["BR", "US"] }],
+    ["--lim 100 --al", { ccList: top100 }],
+    ["--m=9 --verb", { maxReq: 9, verbose: true }],
     ["us -v br", { ccList: ["BR", "US"], verbose: true }],
-    ["-vhal1", { help: true, verbose: true, ccList: ["AD"] }],
+    ["-vhal1", { help: true }],
+    ["-l 0 -x --he no", { help: true }],
   ];
   for (const [line, differs] of good) {
     it(`takes ${line || "nothing"}`, () => {
@@ -126,7 +132,9 @@ describe("processArgs", () => {
     });
   }
 
-  const labels = "DELAY, ERROR, LOCAL, REMOTE";
+  const labels =
+    "DELAY, ERROR, LOCAL, REMOTE, or an http(s) URL without query " +
+    "and credentials";
   const bad: [words: string[], message: string][] = [
     [["-x"], "unknown option -x"],
     [["-ax"], "unknown option -ax"],
@@ -160,7 +168,21 @@ describe("processArgs", () => {
       ["-s", "toString"],
       `--server LABEL must be one of ${labels}, not toString`,
     ],
+    ...[
+      "ftp://localhost/flags",
+      "localhost:9000",
+      "http://",
+      "http://h/flags?x=1",
+      "http://h/flags?",
+      "http://h/flags#x",
+      "http://me@h/flags",
+      "http://me:pw@h/",
+    ].map((url): [string[], string] => [
+      ["-s", url],
+      `--server LABEL must be one of ${labels}, not ${url}`,
+    ]),
     [["-s"], "--server LABEL needs a value"],
+    [["--" + "=5"], "unknown option --=5"],
     [["-a=1"], "--all takes no value, not 1"],
     [["--all=true"], "--all takes no value, not true"],
     [["-a", "true"], "CC must be A to Z or AA to ZZ, not true"],
@@ -184,6 +206,16 @@ describe("processArgs", () => {
   }
 });
 
+describe("a line of 20,000 letters", () => {
+  it("is read in one pass", () => {
+    const t0 = performance.now();
+    processArgs(["-" + "v".repeat(20_000)], 5);
+    processArgs(Array(20_000).fill("-v"), 5);
+    // It took 8 s when each letter copied the others.
+    assert(performance.now() - t0 < 4000);
+  });
+});
+
 describe("initialReport", () => {
   it("names the site, up to ten codes and the connections", () => {
     assertEquals(
@@ -202,6 +234,13 @@ Searching for 2 flags: BR, US
       `ERROR site: http://localhost:8003/flags
 Searching for 100 flags: from AD to LK
 100 concurrent connections will be used.`,
+    );
+  });
+
+  it("names the host of a site that has no label", () => {
+    const report = initialReport(["BR"], 1, "http://localhost:9000/flags");
+    assert(
+      report.startsWith("localhost:9000 site: http://localhost:9000/flags\n"),
     );
   });
 
@@ -239,24 +278,11 @@ describe("finalReport", () => {
   ];
   for (const [[ok, not_found, error, notTried], elapsed, lines] of table) {
     it(`says ${lines.join(" ")}`, () => {
-      const counter = Object.assign(new Counter(), { ok, not_found, error });
+      const counter = new Counter(ok, not_found, error);
       assertEquals(
         finalReport(counter, notTried, elapsed),
         [dashes, ...lines].join("\n"),
       );
     });
   }
-});
-
-describe("HTTPError", () => {
-  it("names the status and the reason phrase, when there is one", () => {
-    const messages = [
-      new HTTPError(503, "Service Unavailable").message,
-      new HTTPError(599, "").message,
-    ];
-    assertEquals(messages, [
-      "HTTP error 503 - Service Unavailable",
-      "HTTP error 599",
-    ]);
-  });
 });

@@ -216,7 +216,7 @@ describe("ThreadPoolExecutor", () => {
     const future = executor.submit(fail, "TypeError");
     assertInstanceOf(future, Future);
     assertEquals(future.done, false);
-    await delay(200);
+    for await (const done of asCompleted([future])) assertEquals(done, future);
     assertEquals(future.done, true);
     assertThrows(() => future.result(), TypeError, "of the runtime");
   });
