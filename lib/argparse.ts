@@ -95,10 +95,12 @@ export function parseOptions<S extends string, V extends string>(
       }
     }
   }
-  return parseArgs([...options, "--", ...positionals, ...args.slice(end + 1)], {
+  const words = [...options, "--", ...positionals, ...args.slice(end + 1)];
+  const given: Record<string, unknown> = parseArgs(words, {
     boolean: Object.keys(switches),
     string: Object.keys(values),
-  }) as Parsed<S, V>;
+  });
+  return given as Parsed<S, V>;
 }
 
 /**
