@@ -95,7 +95,10 @@ export interface ThreadPoolOptions {
   maxWorkers: number;
   /** URL of the module that exports the functions to call. */
   module: string;
-  /** What the threads may do; by default all that the caller may. */
+  /**
+   * What the threads may do; by default all that the caller may. Where `import`
+   * is left out, it is the caller's: the code may need a registry.
+   */
   permissions?: Deno.PermissionOptions;
 }
 
@@ -245,7 +248,11 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const worker = new Worker(import.meta.url, {
       type: "module",
       name: module,
-      deno: { permissions },
+      deno: {
+        permissions: typeof permissions === "string"
+          ? permissions
+          : { import: "inherit", ...permissions },
+      },
     });
     const thread: Thread = { worker, pending: new Map() };
     const die = (message: unknown) => {
