@@ -16,6 +16,14 @@ export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
 /** One of {@linkcode SCRIPTS}. */
 export type Script = typeof SCRIPTS[number];
 
+/**
+ * Options of `deno run` that take @std from where these tests have it: from npm,
+ * or from JSR when they run with `--import-map=imports.jsr.json`.
+ */
+export const STD: string[] = /^https?:/.test(import.meta.resolve("@std/assert"))
+  ? [`--import-map=${ROOT}/imports.jsr.json`, "--no-lock"]
+  : ["--frozen"];
+
 /** The flags as the sites serve them; drawn when there are none. */
 export const FLAGS = `${ROOT}/flags`;
 const drawn = await Deno.stat(FLAGS).catch(() => undefined);
@@ -119,7 +127,7 @@ Object.assign(SERVERS, ${JSON.stringify(servers)});`);
   return [
     Deno.execPath(),
     "run",
-    "--frozen",
+    ...STD,
     ...servers ? ["--preload", `data:application/javascript,${preload}`] : [],
     ...permissions,
     `${root}/flags2_${script}.ts`,
