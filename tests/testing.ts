@@ -16,13 +16,16 @@ export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
 /** One of {@linkcode SCRIPTS}. */
 export type Script = typeof SCRIPTS[number];
 
-/**
- * Options of `deno run` that take @std from where these tests have it: from npm,
- * or from JSR when they run with `--import-map=imports.jsr.json`.
- */
-export const STD: string[] = /^https?:/.test(import.meta.resolve("@std/assert"))
+/** Where these tests have @std from: JSR or a mirror of it; npm has no host. */
+const { host } = new URL(import.meta.resolve("@std/assert"));
+
+/** Options of `deno run` that take @std from there, too. */
+export const STD: string[] = host
   ? [`--import-map=${ROOT}/imports.jsr.json`, "--no-lock"]
   : ["--frozen"];
+
+/** `-P` imports from no mirror. */
+const MIRROR = host && host !== "jsr.io" ? [`--allow-import=${host}`] : [];
 
 /** The flags as the sites serve them; drawn when there are none. */
 export const FLAGS = `${ROOT}/flags`;
@@ -130,6 +133,7 @@ Object.assign(SERVERS, ${JSON.stringify(servers)});`);
     ...STD,
     ...servers ? ["--preload", `data:application/javascript,${preload}`] : [],
     ...permissions,
+    ...permissions.includes("-P") ? MIRROR : [],
     `${root}/flags2_${script}.ts`,
     ...args,
   ];
