@@ -167,18 +167,28 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     const boolean = names.filter((name) => !string.includes(name));
     const errors: string[] = [];
     const words = this.#inFull(args, errors);
-    const { _, ...given } = parseArgs(words, { boolean, string });
-    if (given.help) return { ...this.parse([]), help: true };
+    const { _, ...rest } = parseArgs(words, { boolean, string });
+    if (rest.help) return { ...this.parse([]), help: true };
     if (errors[0]) throw new UsageError(errors[0]);
+    const given: Record<string, unknown> = { ...rest, _: this.#checked(_) };
     for (const name of string) {
       const option = this.#options.get(name)!;
       given[name] = given[name] === undefined
         ? option.default
-        : valueOf(full(name, option), given[name] as string, option);
+        : valueOf(full(name, option), `${given[name]}`, option);
     }
-    return { ...given, _: _.map((word) => this.#checked(`${word}`)) } as Parsed<
-      T
-    >;
+    return given as Parsed<T>;
+  }
+
+  /** The words that are no options, if they may be there. */
+  #checked(words: (string | number)[]): string[] {
+    const { metavar, pattern = /^/, rule } = this.#program.positional ?? {};
+    return words.map((given) => {
+      const word = `${given}`;
+      if (!metavar) throw new UsageError(`${quote(word)} is no option`);
+      if (pattern.test(word)) return word;
+      throw new UsageError(`${metavar} must be ${rule}, not ${quote(word)}`);
+    });
   }
 
   /** A word that is no option. */

@@ -148,7 +148,10 @@ export interface ThreadPoolOptions {
   maxWorkers: number;
   /** URL of the module that exports the functions to call. */
   module: string;
-  /** What the threads may do; by default all that the caller may. */
+  /**
+   * What the threads may do; by default all that the caller may. Where `import`
+   * is left out, it is the caller's: the code may need a registry.
+   */
   permissions?: Deno.PermissionOptions;
   /** A function of the module: each thread's first call. */
   // deno-lint-ignore no-explicit-any
@@ -303,7 +306,11 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const worker = new Worker(new URL("worker.ts", import.meta.url), {
       type: "module",
       name: module,
-      deno: { permissions },
+      deno: {
+        permissions: typeof permissions === "string"
+          ? permissions
+          : { import: "inherit", ...permissions },
+      },
     });
     const thread: Thread = { worker, calls: new Map() };
     const die = (why: unknown) => {

@@ -1,50 +1,63 @@
 /**
- * Types of the @std functions in use: the npm mirror of @std holds JavaScript
- * alone. The checker reads these in its place (`compilerOptions.types` in
- * deno.json).
+ * Types of the @std functions in use, each as JSR has it: the npm mirror of
+ * @std holds JavaScript alone. `compilerOptions.types` in deno.json names this
+ * file. The `*` makes a module's declaration a fallback: with @std from JSR the
+ * checker reads the types of @std itself.
  */
 
-declare module "@std/assert" {
+declare module "@std/assert*" {
   // deno-lint-ignore no-explicit-any
-  type Class<E> = abstract new (...args: any[]) => E;
+  type Class<T = any> = abstract new (...args: any[]) => T;
   export function assert(expr: unknown, msg?: string): asserts expr;
   export function assertEquals<T>(actual: T, expected: T, msg?: string): void;
-  export function assertInstanceOf<E>(
+  export function assertInstanceOf<C extends Class>(
     actual: unknown,
-    expectedType: Class<E>,
+    expectedType: C,
     msg?: string,
-  ): asserts actual is E;
+  ): asserts actual is InstanceType<C>;
   export function assertMatch(
     actual: string,
     expected: RegExp,
     msg?: string,
   ): void;
-  export function assertRejects<E extends Error>(
+  export function assertRejects(
+    fn: () => PromiseLike<unknown>,
+    msg?: string,
+  ): Promise<unknown>;
+  export function assertRejects<E extends Error = Error>(
     fn: () => PromiseLike<unknown>,
     ErrorClass: Class<E>,
     msgIncludes?: string,
+    msg?: string,
   ): Promise<E>;
   export function assertStrictEquals<T>(
     actual: unknown,
     expected: T,
     msg?: string,
   ): asserts actual is T;
-  export function assertStringIncludes(actual: string, expected: string): void;
-  export function assertThrows<E extends Error>(
+  export function assertStringIncludes(
+    actual: string,
+    expected: string,
+    msg?: string,
+  ): void;
+  export function assertThrows(fn: () => unknown, msg?: string): unknown;
+  export function assertThrows<E extends Error = Error>(
     fn: () => unknown,
     ErrorClass: Class<E>,
     msgIncludes?: string,
+    msg?: string,
   ): E;
 }
 
-declare module "@std/async/delay" {
-  export function delay(
-    ms: number,
-    options?: { signal?: AbortSignal },
-  ): Promise<void>;
+declare module "@std/async/delay*" {
+  export interface DelayOptions {
+    signal?: AbortSignal;
+    persistent?: boolean;
+  }
+  export function delay(ms: number, options?: DelayOptions): Promise<void>;
 }
 
-declare module "@std/async/pool" {
+declare module "@std/async/pool*" {
   export function pooledMap<T, R>(
     poolLimit: number,
     array: Iterable<T> | AsyncIterable<T>,
@@ -52,14 +65,25 @@ declare module "@std/async/pool" {
   ): AsyncIterableIterator<R>;
 }
 
-declare module "@std/cli/parse-args" {
-  export function parseArgs(
-    args: string[],
-    options?: { boolean?: string[]; string?: string[] },
-  ): Record<string, unknown> & { _: string[] };
+declare module "@std/cli/parse-args*" {
+  type Names = string | undefined;
+  type Given<N extends Names> = N | readonly Extract<N, string>[];
+  type OneType<T> = { [Name in keyof T]: T[Name] };
+  export function parseArgs<
+    B extends Names = undefined,
+    S extends Names = undefined,
+  >(
+    args: readonly string[],
+    options: { boolean?: Given<B>; string?: Given<S> },
+  ): OneType<
+    & Record<string, unknown>
+    & Required<{ [Name in B & string]?: boolean }>
+    & { [Name in S & string]?: string }
+    & { _: (string | number)[] }
+  >;
 }
 
-declare module "@std/fmt/colors" {
+declare module "@std/fmt/colors*" {
   export function green(str: string): string;
   export function red(str: string): string;
   export function yellow(str: string): string;

@@ -14,7 +14,7 @@ import {
   table,
 } from "../bench/compare.ts";
 import { startSite } from "../site/serve.ts";
-import { freePort, outcome, ROOT } from "./testing.ts";
+import { freePort, outcome, ROOT, STD } from "./testing.ts";
 
 const sequential: Row = {
   script: "sequential",
@@ -101,7 +101,7 @@ asyncio       676          100    3.60 s    3.50 s            1.029  95.8 x`,
   ) {
     it(`refuses ${words} in one line and the usage`, async () => {
       const child = new Deno.Command(Deno.execPath(), {
-        args: ["run", "--frozen", "-A", `${ROOT}/bench/compare.ts`]
+        args: ["run", ...STD, "-A", `${ROOT}/bench/compare.ts`]
           .concat(words.split(" ")),
         stdout: "piped",
         stderr: "piped",

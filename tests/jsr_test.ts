@@ -1,97 +1,117 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { ROOT } from "./testing.ts";
+import {
+  freePort,
+  parseReport,
+  project,
+  ROOT,
+  run,
+  SCRIPTS,
+  STD,
+} from "./testing.ts";
 
-/** The part of a configuration that the two files may differ in. */
-interface Configuration {
-  imports: Record<string, string>;
-  compilerOptions: { types: string[] };
-  exclude: string[];
-  lock?: boolean;
+const npm = await imports("deno.json");
+const jsr = await imports("imports.jsr.json");
+
+async function imports(file: string): Promise<Record<string, string>> {
+  return JSON.parse(await Deno.readTextFile(`${ROOT}/${file}`)).imports;
 }
 
-const npm = await configuration("deno.json");
-const jsr = await configuration("deno.jsr.json");
+/** The names that deno.json takes from the mirror. */
+const MIRRORED = Object.keys(npm).filter((name) =>
+  npm[name]!.startsWith("npm:deno-std@")
+);
 
-async function configuration(name: string): Promise<Configuration> {
-  return JSON.parse(await Deno.readTextFile(`${ROOT}/${name}`));
-}
+/** `jsr:@std/async@1.2.3/delay`, in parts. */
+const TARGET = /^jsr:@std\/(\w+)@(\d+\.\d+\.\d+)(?:\/(.+))?$/;
 
-/** The text of each module, by its path. */
-async function modules(): Promise<[path: string, text: string][]> {
-  const found: [string, string][] = [];
-  for (const folder of [".", "lib", "site", "bench", "tests"]) {
-    try {
-      for await (const { name } of Deno.readDir(`${ROOT}/${folder}`)) {
-        if (!name.endsWith(".ts") || name.endsWith(".d.ts")) continue;
-        const path = `${folder}/${name}`;
-        found.push([path, await Deno.readTextFile(`${ROOT}/${path}`)]);
-      }
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+describe("imports.jsr.json", () => {
+  it("is the map of deno.json but for what that has from the mirror", () => {
+    const others = (map: Record<string, string>) =>
+      Object.entries(map).filter(([name]) => !MIRRORED.includes(name));
+    assertEquals(Object.keys(jsr), Object.keys(npm));
+    assertEquals(others(jsr), others(npm));
+  });
+
+  it("has that from JSR under its own name, pinned", () => {
+    assert(MIRRORED.length >= 5);
+    for (const name of MIRRORED) {
+      assertMatch(jsr[name]!, TARGET);
+      assertEquals(jsr[name]!.replace(/^jsr:|@[\d.]+/g, ""), name);
     }
+  });
+});
+
+/** What JSR answers for the modules that the scripts import, by path. */
+async function jsrAnswers(): Promise<Map<string, string>> {
+  const answers = new Map<string, string>();
+  const versions: Record<string, { exports: object; manifest: object }> = {};
+  for (const name of MIRRORED) {
+    const [, folder, version, entry] = jsr[name]!.match(TARGET)!;
+    if (!entry) continue; // @std/assert, whole: only the tests import that.
+    const code = await Deno.readTextFile(new URL(import.meta.resolve(name)));
+    const bytes = new TextEncoder().encode(code);
+    const digest = await crypto.subtle.digest("SHA-256", bytes);
+    const checksum = `sha256-${new Uint8Array(digest).toHex()}`;
+    const file = `/${entry}.js`;
+    const about = versions[folder!] ??= { exports: {}, manifest: {} };
+    Object.assign(about.exports, { [`./${entry}`]: `.${file}` });
+    Object.assign(about.manifest, { [file]: { size: bytes.length, checksum } });
+    const root = `/@std/${folder}`;
+    const all = { latest: version, versions: { [version!]: {} } };
+    answers.set(`${root}/meta.json`, JSON.stringify(all));
+    answers.set(`${root}/${version}_meta.json`, JSON.stringify(about));
+    answers.set(`${root}/${version}${file}`, code);
   }
-  return found;
+  return answers;
 }
 
-describe("deno.jsr.json", () => {
-  it("is deno.json but for where @std comes from", () => {
-    const same = ({ imports, ...rest }: Configuration) => ({
-      ...rest,
-      imports: Object.fromEntries(
-        Object.entries(imports).filter(([name]) => !name.startsWith("@std/")),
-      ),
-    });
-    assertEquals(same(jsr), {
-      ...same(npm),
-      // The types that stand in for those of the mirror would hide JSR's.
-      compilerOptions: {
-        ...npm.compilerOptions,
-        types: npm.compilerOptions.types.filter((path) =>
-          path !== "./lib/std.d.ts"
-        ),
-      },
-      exclude: [...new Set([...npm.exclude, "lib/std.d.ts"])],
-      // deno.lock holds the npm packages.
-      lock: false,
-    });
-  });
+describe("with --import-map=imports.jsr.json", () => {
+  const onJsr = STD[0] !== "--frozen";
+  const unlessOnJsr = onJsr ? it.skip : it;
+  const reason = onJsr ? " (left out: all tests are on JSR)" : "";
 
-  it("maps the @std names that deno.json maps, each to JSR, pinned", () => {
-    const std = ({ imports }: Configuration) =>
-      Object.keys(imports).filter((name) => name.startsWith("@std/"));
-    assertEquals(std(jsr), std(npm));
-    for (const name of std(jsr)) {
-      const [, folder, entry = ""] = name.split("/");
-      assertMatch(
-        jsr.imports[name]!,
-        new RegExp(
-          `^jsr:@std/${folder}@\\d+\\.\\d+\\.\\d+${entry && `/${entry}`}$`,
-        ),
+  for (const script of SCRIPTS) {
+    const name = `flags2_${script}.ts has all of @std from JSR`;
+    unlessOnJsr(name + reason, async () => {
+      const answers = await jsrAnswers();
+      const asked = new Set<string>();
+      await using server = Deno.serve(
+        { hostname: "127.0.0.1", port: 0, onListen() {} },
+        ({ url }) => {
+          const { pathname } = new URL(url);
+          asked.add(pathname);
+          const type = pathname.endsWith(".js") ? "javascript" : "plain";
+          return new Response(answers.get(pathname), {
+            status: answers.has(pathname) ? 200 : 404,
+            headers: { "content-type": `text/${type}` },
+          });
+        },
       );
-    }
-  });
-
-  it("has, as deno.json has, each @std name that the code imports", async () => {
-    const all = await modules();
-    assert(all.length > 10);
-    for (const [path, text] of all) {
-      for (const [, name] of text.matchAll(/from "(@std\/[^"]+)"/g)) {
-        assert(Object.hasOwn(npm.imports, name!), `${path}: ${name}, npm`);
-        assert(Object.hasOwn(jsr.imports, name!), `${path}: ${name}, JSR`);
-      }
-    }
-  });
-
-  it("leaves the tests to what node:test and @std/testing share", async () => {
-    const both = new Set(["describe", "it", "beforeEach", "afterEach"]);
-    const importing = /import \{([^}]*)\} from "@std\/testing\/bdd"/g;
-    for (const [path, text] of await modules()) {
-      for (const [, names] of text.matchAll(importing)) {
-        for (const name of names!.split(",").map((word) => word.trim())) {
-          assert(name === "" || both.has(name), `${path}: ${name}`);
-        }
-      }
-    }
-  });
+      const jsrHost = `127.0.0.1:${server.addr.port}`;
+      await using folder = await project();
+      const port = freePort();
+      const site = ["localhost", "127.0.0.1", "[::1]"].map((host) =>
+        `${host}:${port}`
+      );
+      const { code, stdout, stderr } = await run(script, ["-l", "5"], {
+        cwd: folder.path,
+        root: folder.path,
+        servers: { LOCAL: `http://localhost:${port}/flags` },
+        permissions: [
+          "-P",
+          `--allow-import=${jsrHost}`,
+          `--allow-net=${site}`,
+          `--import-map=${ROOT}/imports.jsr.json`,
+          "--no-lock",
+        ],
+        env: {
+          JSR_URL: `http://${jsrHost}/`,
+          DENO_DIR: `${folder.path}/cache`,
+        },
+      });
+      assertEquals([code, parseReport(stdout).flags], [0, 5], stderr);
+      assertEquals(asked, new Set(answers.keys()));
+    });
+  }
 });

@@ -16,11 +16,12 @@ import {
   run,
   type Script,
   SCRIPTS,
+  STD,
   TemporaryFolder,
 } from "./testing.ts";
 
 const CONFIG = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
-const SET: { net: string[]; read: string[]; write: string[] } =
+const SET: Record<"import" | "net" | "read" | "write", string[]> =
   CONFIG.permissions.default;
 
 /** What the default set comes to, for a site at a free port. */
@@ -47,8 +48,9 @@ const serversAt = (port: number) => ({
 const ours = (stderr: string) => stderr.replace(/^.*Warning.*\n/, "");
 
 describe("the default permission set", () => {
-  it("holds the network, reading and writing, and nothing else", () => {
-    assertEquals(Object.keys(SET), ["net", "read", "write"]);
+  it("holds JSR, the network, reading and writing, and nothing else", () => {
+    assertEquals(Object.keys(SET), ["import", "net", "read", "write"]);
+    assertEquals(SET.import, ["jsr.io:443"]);
     assertEquals(SET.read, ["."]);
     assertEquals(SET.write, ["downloads", "flags", "flags.new"]);
     const hosts = ["localhost", "127.0.0.1", "[::1]"].flatMap((host) =>
@@ -242,6 +244,7 @@ console.log(await executor.submit(attempt, "net ${other.addr.port}"));`;
       new Deno.Command(Deno.execPath(), {
         args: [
           "run",
+          ...STD,
           `--config=${ROOT}/deno.json`,
           `--allow-net=127.0.0.1:${port}`,
           `--allow-read=${ROOT},downloads`,
@@ -255,6 +258,50 @@ console.log(await executor.submit(attempt, "net ${other.addr.port}"));`;
       }).spawn(),
     );
     assertEquals(stdout, "ConnectionRefused\nNotCapable\n", stderr);
+  });
+});
+
+describe("a thread with permissions of its own", () => {
+  /** What a thread makes of a module that imports from a server. */
+  const load = async (permissions: Deno.PermissionOptionsObject) => {
+    await using folder = await project();
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      () =>
+        new Response("export const load = () => 'loaded';", {
+          headers: { "content-type": "text/javascript" },
+        }),
+    );
+    const module = `export * from "http://127.0.0.1:${server.addr.port}/";`;
+    await Deno.writeTextFile(`${folder.path}/module.js`, module);
+    const program = `import { ThreadPoolExecutor } from "./lib/futures.ts";
+import { load } from "./module.js";
+await using executor = new ThreadPoolExecutor({
+  maxWorkers: 1,
+  module: import.meta.resolve("./module.js"),
+  permissions: ${JSON.stringify(permissions)},
+});
+console.log(await executor.submit(load).catch((error) => error.message));`;
+    await Deno.writeTextFile(`${folder.path}/program.js`, program);
+    return await outcome(
+      new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", ...STD, "--frozen=false", "program.js"],
+        cwd: folder.path,
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn(),
+    );
+  };
+
+  it("may import what the caller may", async () => {
+    const { stdout, stderr } = await load({ read: true });
+    assertEquals(stdout, "loaded\n", stderr);
+  });
+
+  it("may import nothing when it is told so", async () => {
+    const { stdout } = await load({ read: true, import: false });
+    assertMatch(stdout, /^Requires import access to "127\.0\.0\.1:\d+"/);
   });
 });
 

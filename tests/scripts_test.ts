@@ -16,6 +16,7 @@ import {
   type Script,
   SCRIPTS,
   start,
+  STD,
   TemporaryFolder,
 } from "./testing.ts";
 
@@ -352,7 +353,7 @@ await main(async () => Object.assign(new Counter(), { ok: ${counted} }), 1, 1);
       const words = ["program.ts", "-s", "REMOTE", "br", "us"];
       const { code, stdout, stderr } = await outcome(
         new Deno.Command(Deno.execPath(), {
-          args: ["run", "-A", "--frozen", config, ...words],
+          args: ["run", "-A", ...STD, config, ...words],
           cwd: folder.path,
           stdin: "null",
           stdout: "piped",

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { beforeEach, describe, it } from "@std/testing/bdd";
-import { FLAGS, freePort, outcome, project, ROOT } from "./testing.ts";
+import { FLAGS, freePort, outcome, project, ROOT, STD } from "./testing.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 const GET = "GET /flags/br/br.gif HTTP/1.1\r\nHost: localhost\r\n";
@@ -19,7 +19,7 @@ await serveSite({ ...SITES.LOCAL, port: ${port} }, signal);
 await serveSite({ ...SITES.DELAY, port: ${latePort}, delay: 0.2 }, signal);
 console.log("ready");`;
     site = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--frozen", `--config=${ROOT}/deno.json`, "-"],
+      args: ["run", "-A", ...STD, `--config=${ROOT}/deno.json`, "-"],
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
@@ -259,7 +259,7 @@ describe("site/serve.ts", () => {
     // The site that was started first must not keep the program alive.
     for (const [labels, lines] of [[["DELAY"], 0], [["LOCAL", "DELAY"], 1]]) {
       const child = new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "--frozen", program, ...labels as string[]],
+        args: ["run", "-A", ...STD, program, ...labels as string[]],
         stdin: "null",
         stdout: "piped",
         stderr: "piped",

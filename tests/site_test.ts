@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
 import { serveSite, type Site, SITES, startSite } from "../site/serve.ts";
-import { FLAGS, freePort, outcome, ROOT } from "./testing.ts";
+import { FLAGS, freePort, outcome, ROOT, STD } from "./testing.ts";
 
 describe("a site", () => {
   let stop: AbortController;
@@ -190,7 +190,7 @@ describe("a site", () => {
 describe("site/serve.ts", () => {
   const serve = (...args: string[]) =>
     new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--frozen", `${ROOT}/site/serve.ts`, ...args],
+      args: ["run", "-A", ...STD, `${ROOT}/site/serve.ts`, ...args],
       stdin: "null",
       stdout: "piped",
       stderr: "piped",

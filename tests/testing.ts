@@ -16,6 +16,17 @@ export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
 /** One of {@linkcode SCRIPTS}. */
 export type Script = typeof SCRIPTS[number];
 
+/** Where these tests have @std from: JSR or a mirror of it; npm has no host. */
+const { host } = new URL(import.meta.resolve("@std/assert"));
+
+/** Options of `deno run` that take @std from there, too. */
+export const STD: string[] = host
+  ? [`--import-map=${ROOT}/imports.jsr.json`, "--no-lock"]
+  : ["--frozen"];
+
+/** `-P` imports from no mirror. */
+const MIRROR = host && host !== "jsr.io" ? [`--allow-import=${host}`] : [];
+
 /** The flags as the sites serve them; drawn when there are none. */
 export const FLAGS = `${ROOT}/flags`;
 const drawn = await Deno.stat(FLAGS).catch(() => undefined);
@@ -119,9 +130,10 @@ Object.assign(SERVERS, ${JSON.stringify(servers)});`);
   return [
     Deno.execPath(),
     "run",
-    "--frozen",
+    ...STD,
     ...servers ? ["--preload", `data:application/javascript,${preload}`] : [],
     ...permissions,
+    ...permissions.includes("-P") ? MIRROR : [],
     `${root}/flags2_${script}.ts`,
     ...args,
   ];
