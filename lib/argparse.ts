@@ -191,15 +191,6 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     });
   }
 
-  /** A word that is no option. */
-  #checked(word: string): string {
-    const { positional } = this.#program;
-    if (!positional) throw new UsageError(`${quote(word)} is no option`);
-    const { metavar, pattern = /^/, rule } = positional;
-    if (pattern.test(word)) return word;
-    throw new UsageError(`${metavar} must be ${rule}, not ${quote(word)}`);
-  }
-
   /**
    * The same line in long options with their values attached, then the other
    * words: parseArgs would read -al5 as -a=l5, and let a switch take "true".
