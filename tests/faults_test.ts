@@ -216,7 +216,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
       const saved = message === OK ? BAD : [];
       const timeout = message === TIMED_OUT ? TIMEOUT : PATIENCE;
       const mixed = MIXED.map(async ([script, concurReq]) => {
-        using site = new FaultSite(faults);
+        await using site = new FaultSite(faults);
         const codes = [...GOOD, ...BAD];
         const good = [...GOOD, ...saved];
         const args = ["-v"];
@@ -231,7 +231,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
         assertEquals(site.requests.toSorted(), codes.toSorted());
       });
       const alone = SCRIPTS.map(async (script) => {
-        using site = new FaultSite({ "*": fault });
+        await using site = new FaultSite({ "*": fault });
         const { stdout } = await download({
           script,
           concurReq: 2,
@@ -250,7 +250,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
 
   it("a refused connection is an error", async () => {
     for (const [script, concurReq] of MIXED) {
-      using site = new FaultSite();
+      await using site = new FaultSite();
       const args = ["-v", "-s", "REMOTE"];
       const options = { script, concurReq, codes: BAD, good: [], site, args };
       const { lines } = await download(options);
@@ -263,7 +263,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
     const body = new Uint8Array(BIG).fill(0x47);
     const expected = await crypto.subtle.digest("SHA-256", body);
     for (const script of SCRIPTS) {
-      using site = new FaultSite({ BR: "big" });
+      await using site = new FaultSite({ BR: "big" });
       await using folder = new TemporaryFolder();
       const servers = { LOCAL: site.url };
       const { stdout } = await run(script, ["BR"], {
@@ -278,7 +278,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
 
   it("a server that dies leaves the flags before and errors after", async () => {
     await all(STYLES.map(async ([script, concurReq]) => {
-      using site = new FaultSite({}, { dieAfter: 5 });
+      await using site = new FaultSite({}, { dieAfter: 5 });
       await using folder = new TemporaryFolder();
       const codes = [...GOOD, ...BAD];
       const { code, stdout, stderr } = await run(
@@ -310,7 +310,7 @@ describe("Of the three scripts, alone and among good answers,", () => {
     const codes = Object.keys(faults);
     const good = codes.filter((cc) => expected.includes(line(cc, OK)));
     await all(STYLES.map(async ([script, concurReq]) => {
-      using site = new FaultSite(faults);
+      await using site = new FaultSite(faults);
       const args = ["-v"];
       const options = { script, concurReq, codes, good, site, args, timeout };
       const { lines } = await download(options);

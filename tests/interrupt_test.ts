@@ -66,7 +66,9 @@ for (const script of SCRIPTS) {
     for (const [signal, status] of SIGNALS) {
       it(`sends no further request, gives up those in flight, reports what is done (${signal})`, async () => {
         await using folder = new TemporaryFolder();
-        using site = new FaultSite({ AC: "404", AD: "503" }, { holdAfter: 9 });
+        await using site = new FaultSite({ AC: "404", AD: "503" }, {
+          holdAfter: 9,
+        });
         const args = ["-m", "5", ...CODES];
         const servers = { LOCAL: site.url };
         const child = start(script, args, { cwd: folder.path, servers });
@@ -152,7 +154,7 @@ for (const script of SCRIPTS) {
       "a second time ends at once, on a new line of the terminal",
       async () => {
         await using folder = new TemporaryFolder();
-        using site = new FaultSite({}, { holdAfter: 4 });
+        await using site = new FaultSite({}, { holdAfter: 4 });
         const servers = { LOCAL: site.url };
         const words = commandLine(script, ["-m", "5", ...CODES], { servers });
         const child = new Deno.Command("script", {
@@ -206,7 +208,9 @@ describe("Ctrl-C at any moment", () => {
     const chance = random(seed);
     const once = async (i: number) => {
       await using folder = new TemporaryFolder();
-      using site = new FaultSite({ AC: "404", BD: "503" }, { latency: 20 });
+      await using site = new FaultSite({ AC: "404", BD: "503" }, {
+        latency: 20,
+      });
       const script = SCRIPTS[i % 3]!;
       const [signal, status] = SIGNALS[Math.floor(2 * chance())]!;
       const [first, second] = [500 * chance(), 8 * chance()];

@@ -83,7 +83,7 @@ describe("deno.jsr.json", () => {
     }
   });
 
-  it("leaves the tests to what node:test and @std/testing share", async () => {
+  it("leaves the tests to what tests/bdd.ts and @std/testing share", async () => {
     const both = new Set(["describe", "it", "beforeEach", "afterEach"]);
     const importing = /import \{([^}]*)\} from "@std\/testing\/bdd"/g;
     for (const [path, text] of await modules()) {
