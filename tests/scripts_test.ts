@@ -120,7 +120,7 @@ for (const script of SCRIPTS) {
     });
 
     it("accounts for every code on ERROR", async () => {
-      const limit = script === "sequential" ? 6 : 100;
+      const limit = script === "sequential" ? 11 : 100;
       const args = `-s ERROR -al ${limit} -m 100`.split(" ");
       const { code, stdout, saved } = await runThere(script, args);
       assertEquals(code, 0);
