@@ -44,7 +44,7 @@ async function fail(
   },
 ): Promise<{ flags: number; stdout: string }> {
   const { within = [], holdAfter = Infinity, meanwhile } = options;
-  using site = new FaultSite({}, { holdAfter });
+  await using site = new FaultSite({}, { holdAfter });
   const servers = { LOCAL: site.url };
   const child = start(script, ["-m", "4", ...args, ...CODES], {
     cwd: folder.path,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import type { TemporaryFolder } from "./testing.ts";
 
@@ -90,9 +90,11 @@ async function good({ cc, send }: Exchange): Promise<Next> {
   return "keep";
 }
 
-/** Longer than any timeout of a test; ends with the site. */
+/** Ends with the site. */
 async function silence({ site }: Exchange): Promise<Next> {
-  await delay(60_000, { signal: site.signal }).catch(() => {});
+  const ended = Promise.withResolvers<void>();
+  site.signal.addEventListener("abort", () => ended.resolve());
+  await ended.promise;
   return "close";
 }
 
@@ -131,7 +133,7 @@ const FAULTS = {
     await send(head("200 OK", 5000));
     while (!site.signal.aborted) {
       await send("G");
-      await delay(200);
+      await delay(200, { signal: site.signal }).catch(() => {});
     }
     return "close";
   },
@@ -187,7 +189,7 @@ export interface FaultSiteOptions {
 }
 
 /** A site on a free port, with a fault for some codes. */
-export class FaultSite implements Disposable {
+export class FaultSite implements AsyncDisposable {
   /** Base URL, as in `SERVERS`. */
   readonly url: string;
   /** A URL at a port where nobody listens. */
@@ -199,6 +201,8 @@ export class FaultSite implements Disposable {
   readonly #released = Promise.withResolvers<void>();
   readonly #listener: Deno.TcpListener;
   readonly #connections = new Set<Deno.Conn>();
+  /** Pending until the port and every connection are closed. */
+  readonly #pending = new Set<Promise<void>>();
   readonly #stop = new AbortController();
 
   /**
@@ -218,7 +222,7 @@ export class FaultSite implements Disposable {
     this.url = `http://127.0.0.1:${this.#listener.addr.port}/flags`;
     using closed = Deno.listen(local);
     this.closedUrl = `http://127.0.0.1:${closed.addr.port}/flags`;
-    this.#accept();
+    this.#pending.add(this.#accept());
   }
 
   /** Aborted when the site ends. */
@@ -233,11 +237,19 @@ export class FaultSite implements Disposable {
 
   /** Wait for the request number `n`. */
   async asked(n: number): Promise<void> {
-    while (this.requests.length < n) await delay(5, { signal: this.signal });
+    for (let i = 0; this.requests.length < n; i++) {
+      assert(i < 10_000, `${this.requests.length} requests came, not ${n}`);
+      await delay(5, { signal: this.signal });
+    }
   }
 
-  /** Closes the port and every connection. */
-  [Symbol.dispose](): void {
+  /** Closes the port and every connection, and waits until they are. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#close();
+    await Promise.all(this.#pending);
+  }
+
+  #close(): void {
     if (this.signal.aborted) return;
     this.#stop.abort();
     this.release();
@@ -250,9 +262,11 @@ export class FaultSite implements Disposable {
     try {
       for await (const connection of this.#listener) {
         this.#connections.add(connection);
-        this.#serve(connection).catch(() => {}).finally(() => {
+        const serving = this.#serve(connection).catch(() => {}).finally(() => {
           if (this.#connections.delete(connection)) connection.close();
+          this.#pending.delete(serving);
         });
+        this.#pending.add(serving);
       }
     } catch (error) {
       if (!this.signal.aborted) throw error;
@@ -276,7 +290,7 @@ export class FaultSite implements Disposable {
       if (!cc) return;
       const code = cc.toUpperCase();
       this.requests.push(code);
-      if (this.requests.length > dieAfter) return this[Symbol.dispose]();
+      if (this.requests.length > dieAfter) return this.#close();
       if (this.requests.length > holdAfter) await this.#released.promise;
       if (latency > 0) await delay(latency);
       const fault = file === "good"

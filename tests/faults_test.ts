@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { expandCcArgs } from "../flags2_common.ts";
 import { assertFlags, BIG, type Fault, FaultSite } from "./fault_site.ts";
 import {
+  type Outcome,
   parseReport,
   ROOT,
   run,
@@ -10,17 +12,14 @@ import {
   TemporaryFolder,
 } from "./testing.ts";
 
-/** Seconds, as in `--timeout`, where an answer is to be late. */
+/** Seconds, as in `--timeout`, where every answer is to be late. */
 const TIMEOUT = 1;
+
+/** The same where some are, and the others are not, on a busy machine, too. */
+const LONG_TIMEOUT = 5;
 
 /** The same where none is, however busy the machine. */
 const PATIENCE = 60;
-
-/** What a slow machine may add to a run, in seconds. */
-const SLACK = 20;
-
-const GOOD = ["AA", "AB", "BA", "BB", "CC", "DD", "EE", "ZZ"];
-const BAD = ["AC", "ZA"];
 
 /** What `-v` says of a code: how a line starts, or goes on after `Error for`. */
 const CLOSED = "Connection error: connection closed before message completed";
@@ -142,64 +141,99 @@ const PROMISES: [promise: string, Fault, message: string][] = [
   ["the coding identity is no coding", "identity coding", OK],
 ];
 
-/** Every number of connections that is tried, for each script. */
+/** Each script, with the number of its connections. */
 const STYLES: [Script, concurReq: number][] = [
   ["sequential", 1],
   ["threadpool", 1],
   ["threadpool", 30],
-  ["threadpool", 100],
-  ["asyncio", 1],
-  ["asyncio", 30],
   ["asyncio", 100],
 ];
 
-/** One of them for each script. */
-const MIXED = [STYLES[0]!, STYLES[2]!, STYLES[6]!];
+const EVERY_CC = expandCcArgs(true, false, []);
 
-/** How to run {@linkcode download}. */
-interface Download {
-  script: Script;
-  concurReq: number;
+/** The rows, each with two codes that meet its fault, and one that does not. */
+const ROWS = PROMISES.map(([promise, fault, message], i) => ({
+  promise,
+  fault,
+  message,
+  bad: EVERY_CC.slice(3 * i, 3 * i + 2),
+  good: EVERY_CC[3 * i + 2]!,
+}));
+type Row = typeof ROWS[number];
+
+/** A verbose run of a script, and what came of it. */
+interface Run extends Outcome {
+  style: string;
   codes: string[];
-  /** Those among them that are to be saved. */
-  good: string[];
-  site: FaultSite;
-  args?: string[];
-  timeout?: number;
+  timeout: number;
+  /** What is said of the codes, sorted. */
+  lines: string[];
+  /** The codes whose flags are saved: whole, and nothing beside them is. */
+  saved: string[];
+  /** The codes that the site was asked for. */
+  requests: string[];
 }
 
-/** Run a script; what holds for every run is asserted here. */
 async function download(
-  { script, concurReq, codes, good, site, args = [], timeout = PATIENCE }:
-    Download,
-): Promise<{ lines: string[]; stdout: string }> {
+  [script, concurReq]: [Script, number],
+  codes: string[],
+  timeout: number,
+  site: FaultSite,
+): Promise<Run> {
   await using folder = new TemporaryFolder();
-  const t0 = performance.now();
-  const { code, stdout, stderr } = await run(
-    script,
-    ["-t", `${timeout}`, "-m", `${concurReq}`, ...args, ...codes],
-    { cwd: folder.path, servers: { LOCAL: site.url, REMOTE: site.closedUrl } },
+  const args = ["-v", "-t", `${timeout}`, "-m", `${concurReq}`, ...codes];
+  const servers = { LOCAL: site.url };
+  const outcome = await run(script, args, { cwd: folder.path, servers });
+  const lines = outcome.stdout.split("\n");
+  const saved = (await folder.list()).map((name) =>
+    name.replace(/\.gif$/, "").toUpperCase()
   );
-  const elapsed = (performance.now() - t0) / 1000;
-
-  assertEquals([code, stderr], [0, ""], stdout);
-  const { flags, notFound, errors, notTried } = parseReport(stdout);
-  assertEquals([flags, notTried], [good.length, 0], stdout);
-  assertEquals(flags + notFound + errors, codes.length, stdout);
-  assert(elapsed < Math.ceil(codes.length / concurReq) * timeout + SLACK);
-  await assertFlags(folder, good);
-  const lines = stdout.split("\n");
+  await assertFlags(folder, saved);
   return {
+    ...outcome,
+    style: `${script} -m ${concurReq} -t ${timeout}`,
+    codes,
+    timeout,
     lines: lines.slice(3, lines.indexOf("-".repeat(20))).sort(),
-    stdout,
+    saved,
+    requests: site.requests,
   };
 }
 
 /** `Promise.all`, but a failure waits for the others to clean up, too. */
-async function all(promises: Promise<void>[]): Promise<void> {
-  for (const outcome of await Promise.allSettled(promises)) {
-    if (outcome.status === "rejected") throw outcome.reason;
-  }
+async function all<T>(promises: Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return await Promise.all(promises);
+}
+
+/**
+ * Two runs of a style that meet all faults: one where every answer that is to
+ * come does come, and one where some are late.
+ */
+async function downloadAll(style: [Script, number]): Promise<Run[]> {
+  await using site = new FaultSite(
+    Object.fromEntries(
+      ROWS.flatMap(({ fault, bad }) => bad.map((cc) => [cc, fault])),
+    ),
+  );
+  const late = ROWS.filter(({ message }) => message === TIMED_OUT);
+  const prompt = ROWS.filter((row) => !late.includes(row));
+  const codes = (rows: Row[]) =>
+    rows.flatMap(({ bad, good }) => [...bad, good]);
+  const [, concurReq] = style;
+  return await all([
+    download(style, codes(prompt), PATIENCE, site),
+    concurReq === 1
+      ? download(style, late.map(({ bad }) => bad[0]!), TIMEOUT, site)
+      : download(style, codes(late), LONG_TIMEOUT, site),
+  ]);
+}
+
+let runs: Promise<Run[]> | undefined;
+
+/** All that the rows are about, in eight runs: made by the first to ask. */
+function sharedRuns(): Promise<Run[]> {
+  return runs ??= all(STYLES.map(downloadAll)).then((runs) => runs.flat());
 }
 
 /** The line of a code in a verbose run. */
@@ -209,53 +243,51 @@ function line(cc: string, message: string): string {
     : `*** Error for ${cc}: ${message}`;
 }
 
-describe("Of the three scripts, alone and among good answers,", () => {
-  for (const [promise, fault, message] of PROMISES) {
+describe("Of the three scripts, among good answers,", () => {
+  for (const { promise, fault, message, bad, good } of ROWS) {
     it(promise, async () => {
-      const faults = Object.fromEntries(BAD.map((cc) => [cc, fault]));
-      const saved = message === OK ? BAD : [];
-      const timeout = message === TIMED_OUT ? TIMEOUT : PATIENCE;
-      const mixed = MIXED.map(async ([script, concurReq]) => {
-        using site = new FaultSite(faults);
-        const codes = [...GOOD, ...BAD];
-        const good = [...GOOD, ...saved];
-        const args = ["-v"];
-        const options = { script, concurReq, codes, good, site, args, timeout };
-        const { lines } = await download(options);
-        const expected = [
-          ...GOOD.map((cc) => line(cc, OK)),
-          ...BAD.map((cc) => line(cc, message)),
-        ];
-        assertEquals(lines, expected.sort());
-        if (fault !== "429") return;
-        assertEquals(site.requests.toSorted(), codes.toSorted());
-      });
-      const alone = SCRIPTS.map(async (script) => {
-        using site = new FaultSite({ "*": fault });
-        const { stdout } = await download({
-          script,
-          concurReq: 2,
-          codes: BAD,
-          good: saved,
-          site,
-          timeout,
-        });
-        const { notFound } = parseReport(stdout);
-        assertEquals(notFound, message === NOT_FOUND ? BAD.length : 0);
-        assertMatch(stdout, /^100%\|█{10}\| 2\/2 \[.*\]$/m);
-      });
-      await all([...mixed, ...alone]);
+      const about = (cc: string) => [...bad, good].includes(cc);
+      const runs = (await sharedRuns()).filter(({ codes }) =>
+        codes.some(about)
+      );
+      assertEquals(runs.length, STYLES.length);
+      for (const { style, codes, timeout, lines, saved, requests } of runs) {
+        const said = message === TIMED_OUT
+          ? `Timed out after ${timeout} s`
+          : message;
+        const expected = codes.filter(about).map((cc) =>
+          line(cc, cc === good ? OK : said)
+        );
+        assertEquals(
+          lines.filter((line) => about(line.match(/\b[A-Z]{2}\b/)![0])),
+          expected.sort(),
+          style,
+        );
+        assertEquals(
+          saved.filter(about),
+          codes.filter(about).filter((cc) => cc === good || message === OK),
+          style,
+        );
+        if (fault !== "429") continue;
+        assertEquals(requests.filter((cc) => bad.includes(cc)).sort(), bad);
+      }
     });
   }
 
-  it("a refused connection is an error", async () => {
-    for (const [script, concurReq] of MIXED) {
-      using site = new FaultSite();
-      const args = ["-v", "-s", "REMOTE"];
-      const options = { script, concurReq, codes: BAD, good: [], site, args };
-      const { lines } = await download(options);
-      const message = `Connection error: ${REFUSED}`;
-      assertEquals(lines, BAD.map((cc) => line(cc, message)));
+  it("all faults at once add up, at -m 1, 30 and 100", async () => {
+    for (const { style, code, stdout, stderr, ...run } of await sharedRuns()) {
+      assertEquals([code, stderr], [0, ""], style);
+      const { flags, notFound, errors, notTried } = parseReport(stdout);
+      const words = (word: string) =>
+        run.lines.filter((line) => line.endsWith(word)).length;
+      assertEquals(
+        [flags, notFound, notTried],
+        [words(" OK"), words("not found"), 0],
+        style,
+      );
+      assertEquals(flags + notFound + errors, run.codes.length, style);
+      assertEquals(run.lines.length, run.codes.length, style);
+      assertEquals(run.saved.length, flags, style);
     }
   });
 
@@ -263,13 +295,11 @@ describe("Of the three scripts, alone and among good answers,", () => {
     const body = new Uint8Array(BIG).fill(0x47);
     const expected = await crypto.subtle.digest("SHA-256", body);
     for (const script of SCRIPTS) {
-      using site = new FaultSite({ BR: "big" });
+      await using site = new FaultSite({ BR: "big" });
       await using folder = new TemporaryFolder();
       const servers = { LOCAL: site.url };
-      const { stdout } = await run(script, ["BR"], {
-        cwd: folder.path,
-        servers,
-      });
+      const args = ["-t", `${PATIENCE}`, "BR"];
+      const { stdout } = await run(script, args, { cwd: folder.path, servers });
       assertEquals(parseReport(stdout).flags, 1);
       const saved = await Deno.readFile(`${folder.path}/downloads/br.gif`);
       assertEquals(await crypto.subtle.digest("SHA-256", saved), expected);
@@ -277,44 +307,69 @@ describe("Of the three scripts, alone and among good answers,", () => {
   });
 
   it("a server that dies leaves the flags before and errors after", async () => {
-    await all(STYLES.map(async ([script, concurReq]) => {
-      using site = new FaultSite({}, { dieAfter: 5 });
-      await using folder = new TemporaryFolder();
-      const codes = [...GOOD, ...BAD];
-      const { code, stdout, stderr } = await run(
-        script,
-        ["-v", "-m", `${concurReq}`, ...codes],
-        { cwd: folder.path, servers: { LOCAL: site.url } },
-      );
+    await all(STYLES.map(async (style) => {
+      await using site = new FaultSite({}, { dieAfter: 5 });
+      const codes = EVERY_CC.slice(0, 10);
+      const { code, stdout, stderr, lines, saved } = //
+        await download(style, codes, PATIENCE, site);
       assertEquals([code, stderr], [0, ""]);
       const { flags, errors } = parseReport(stdout);
       assertEquals(flags + errors, codes.length);
-      assert(concurReq > 1 ? flags <= 5 : flags === 5, stdout);
-      await assertFlags(folder, stdout.match(/^[A-Z]{2}(?= OK$)/gm) ?? []);
+      assert(style[1] > 1 ? flags <= 5 : flags === 5, stdout);
+      const done = lines.filter((line) => line.endsWith(" OK"));
+      assertEquals(done, saved.map((cc) => line(cc, OK)));
     }));
   });
+});
 
-  it("all faults at once add up, at -m 1, 30 and 100", async () => {
-    const quick = PROMISES.filter(([, , message]) => message !== TIMED_OUT);
-    const slow = PROMISES.filter(([, , message]) => message === TIMED_OUT);
-    const timeout = 4 * TIMEOUT; // Seven runs share the machine.
-    const faults: Record<string, Fault> = {};
-    const expected: string[] = [];
-    for (const [i, [, fault, message]] of [...quick, ...slow].entries()) {
-      const cc = "ABCDE"[Math.floor(i / 10)]! + "ABCDEFGHIJ"[i % 10]!;
-      faults[cc] = fault;
-      const late = message === TIMED_OUT;
-      const said = late ? `Timed out after ${timeout} s` : message;
-      expected.push(line(cc, said));
-    }
-    const codes = Object.keys(faults);
-    const good = codes.filter((cc) => expected.includes(line(cc, OK)));
-    await all(STYLES.map(async ([script, concurReq]) => {
-      using site = new FaultSite(faults);
-      const args = ["-v"];
-      const options = { script, concurReq, codes, good, site, args, timeout };
-      const { lines } = await download(options);
-      assertEquals(lines, expected.toSorted());
+describe("Of the three scripts, when every answer is bad,", () => {
+  const CODES = ["BR", "US"];
+
+  /** Run a script; what holds for each is asserted here. */
+  async function fail(
+    script: Script,
+    args: string[],
+    servers: Record<string, string>,
+  ): Promise<string> {
+    await using folder = new TemporaryFolder();
+    const words = [...args, "-m", "2", ...CODES];
+    const options = { cwd: folder.path, servers };
+    const { code, stdout, stderr } = await run(script, words, options);
+    assertEquals([code, stderr], [0, ""], stdout);
+    assertEquals(await folder.list(), []);
+    return stdout;
+  }
+
+  const table: [Fault, notFound: number, timeout: number][] = [
+    ["closed at once", 0, PATIENCE],
+    ["404", CODES.length, PATIENCE],
+    ["no answer", 0, TIMEOUT],
+    ["false gzip", 0, PATIENCE],
+  ];
+  for (const [fault, notFound, timeout] of table) {
+    it(`the bar ends all the same: ${fault}`, async () => {
+      await all(SCRIPTS.map(async (script) => {
+        await using site = new FaultSite({ "*": fault });
+        const servers = { LOCAL: site.url };
+        const stdout = await fail(script, ["-t", `${timeout}`], servers);
+        const { elapsed: _, ...counts } = parseReport(stdout);
+        const errors = CODES.length - notFound;
+        assertEquals(counts, { flags: 0, notFound, errors, notTried: 0 });
+        assertMatch(stdout, /^100%\|█{10}\| 2\/2 \[.*\]$/m);
+      }));
+    });
+  }
+
+  it("a refused connection is an error", async () => {
+    await using site = new FaultSite();
+    await all(SCRIPTS.map(async (script) => {
+      // No script starts a site of its own there.
+      const servers = { REMOTE: site.closedUrl };
+      const stdout = await fail(script, ["-v", "-s", "REMOTE"], servers);
+      assertEquals(
+        stdout.split("\n").slice(3, 5).sort(),
+        CODES.map((cc) => line(cc, `Connection error: ${REFUSED}`)),
+      );
     }));
   });
 });

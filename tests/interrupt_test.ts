@@ -66,8 +66,10 @@ for (const script of SCRIPTS) {
     for (const [signal, status] of SIGNALS) {
       it(`sends no further request, gives up those in flight, reports what is done (${signal})`, async () => {
         await using folder = new TemporaryFolder();
-        using site = new FaultSite({ AC: "404", AD: "503" }, { holdAfter: 9 });
-        const args = ["-m", "5", ...CODES];
+        await using site = new FaultSite({ AC: "404", AD: "503" }, {
+          holdAfter: 9,
+        });
+        const args = ["-m", "5", "-t", "60", ...CODES];
         const servers = { LOCAL: site.url };
         const child = start(script, args, { cwd: folder.path, servers });
         const result = outcome(child);
@@ -76,7 +78,6 @@ for (const script of SCRIPTS) {
         const { code, stdout, stderr } = await result;
 
         assertEquals([code, stderr], [status, ""], stdout);
-        assertEquals(parseReport(stdout).elapsed < 5, true);
         const { flags, notFound, errors, notTried } = parseReport(stdout);
         // Threads send their requests in an order of their own.
         const done = site.requests.slice(0, 9);
@@ -97,19 +98,19 @@ for (const script of SCRIPTS) {
         await using folder = new TemporaryFolder();
         const port = freePort();
         const servers = { DELAY: `http://localhost:${port}/flags` };
-        const args = ["-e", "-m", "5", "-v", "-s", "DELAY"];
+        const args = ["-a", "-m", "5", "-t", "60", "-v", "-s", "DELAY"];
         const child = start(script, args, { cwd: folder.path, servers });
         const result = outcome(child);
-        await until(() => listens(port));
-        await delay(800);
+        await until(async () => (await folder.list()).length > 0);
+        assert(await listens(port));
         child.kill(signal);
         const { code, stdout, stderr } = await result;
 
         assertEquals(code, status, stdout);
         assertEquals(stderr, "Started the DELAY site for this run.\n");
         const { flags, notFound, errors, notTried } = parseReport(stdout);
-        assertEquals(flags + notFound + errors + notTried, 676, stdout);
-        assertEquals(errors, 0);
+        assertEquals(flags + notTried, 194, stdout);
+        assertEquals([notFound, errors], [0, 0]);
         const saved = stdout.match(/^\w\w(?= OK$)/gm) ?? [];
         assertEquals(saved.length, flags);
         const names = saved.map((cc) => `${cc.toLowerCase()}.gif`);
@@ -152,9 +153,10 @@ for (const script of SCRIPTS) {
       "a second time ends at once, on a new line of the terminal",
       async () => {
         await using folder = new TemporaryFolder();
-        using site = new FaultSite({}, { holdAfter: 4 });
+        await using site = new FaultSite({}, { holdAfter: 4 });
         const servers = { LOCAL: site.url };
-        const words = commandLine(script, ["-m", "5", ...CODES], { servers });
+        const args = ["-m", "5", "-t", "60", ...CODES];
+        const words = commandLine(script, args, { servers });
         const child = new Deno.Command("script", {
           args: ["-qec", `echo $$ > pid; exec ${quoted(words)}`, "/dev/null"],
           cwd: folder.path,
@@ -174,14 +176,16 @@ for (const script of SCRIPTS) {
         // Two of them may be taken for one when the machine is busy.
         let ended = false;
         result.then(() => ended = true);
-        for (let i = 0; i < 50 && !ended; i++) {
+        for (let i = 0; i < 300 && !ended; i++) {
           await delay(200);
-          if (!ended) Deno.kill(pid, i < 49 ? "SIGINT" : "SIGKILL");
+          try {
+            if (!ended) Deno.kill(pid, i < 299 ? "SIGINT" : "SIGKILL");
+          } catch { /* It has just ended. */ }
         }
         const { code, stdout } = await result;
 
         assertEquals(code, 130, stdout);
-        assertEquals(parseReport(stdout).notTried, 0);
+        // No report.
         // deno-lint-ignore no-control-regex
         assertMatch(stdout, /4\/30 \[[^\n]*\]\x1b\[K\r?\n$/);
         await assertFlags(folder, site.requests.slice(0, 4));
@@ -200,13 +204,17 @@ function random(seed: number): () => number {
   };
 }
 
+const times = Number(Deno.env.get("INTERRUPTS") ?? 24);
+
 describe("Ctrl-C at any moment", () => {
-  it("leaves whole flags alone, as many as are counted: 60 times", async () => {
+  it(`leaves whole flags alone, as many as are counted: ${times} times (INTERRUPTS=60 for more)`, async () => {
     const seed = Number(Deno.env.get("SEED") ?? Date.now() % 1e6);
     const chance = random(seed);
     const once = async (i: number) => {
       await using folder = new TemporaryFolder();
-      using site = new FaultSite({ AC: "404", BD: "503" }, { latency: 20 });
+      await using site = new FaultSite({ AC: "404", BD: "503" }, {
+        latency: 20,
+      });
       const script = SCRIPTS[i % 3]!;
       const [signal, status] = SIGNALS[Math.floor(2 * chance())]!;
       const [first, second] = [500 * chance(), 8 * chance()];
@@ -232,7 +240,6 @@ describe("Ctrl-C at any moment", () => {
       const context = `${what}\n${code}\n${stdout}${stderr}`;
       assert([0, status, ...twice ? [130] : []].includes(code), context);
       assertEquals(stderr, "", context);
-      const { flags, notFound, errors, notTried } = parseReport(stdout);
       const saved = await folder.list();
       for (const name of saved) {
         const file = await Deno.readFile(`${folder.path}/downloads/${name}`);
@@ -240,6 +247,7 @@ describe("Ctrl-C at any moment", () => {
         assertEquals(file, flagOf(cc), context);
       }
       if (stdout.includes("Elapsed time")) {
+        const { flags, notFound, errors, notTried } = parseReport(stdout);
         assertEquals(
           flags + notFound + errors + notTried,
           CODES.length,
@@ -249,11 +257,8 @@ describe("Ctrl-C at any moment", () => {
       } else if (!twice) {
         assertEquals(saved, [], context);
       }
-      const asked = site.requests.length;
-      await delay(50);
-      assertEquals(site.requests.length, asked, context);
     };
-    const runs = Array.from({ length: 60 }, (_, i) => i).values();
+    const runs = Array(times).keys();
     await Promise.all(Array.from({ length: 4 }, async () => {
       for (const i of runs) await once(i);
     }));

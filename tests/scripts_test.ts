@@ -33,6 +33,7 @@ async function runThere(
     cwd: folder.path,
     servers: serversAt(port),
   });
+  assertPlain(outcome);
   const saved = await folder.list();
   for (const name of saved) {
     const original = `${FLAGS}/${name.slice(0, 2)}/${name}`;
@@ -43,6 +44,12 @@ async function runThere(
     );
   }
   return { ...outcome, saved };
+}
+
+/** No control character is written into a pipe. */
+function assertPlain({ stdout, stderr }: Outcome): void {
+  // deno-lint-ignore no-control-regex
+  assert(!/[\x00-\x09\x0b-\x1f\x7f-\x9f]/.test(stdout + stderr));
 }
 
 function serversAt(port: number): Record<string, string> {
@@ -114,7 +121,7 @@ for (const script of SCRIPTS) {
     });
 
     it("accounts for every code on ERROR", async () => {
-      const limit = script === "sequential" ? 12 : 100;
+      const limit = script === "sequential" ? 11 : 100;
       const args = `-s ERROR -al ${limit} -m 100`.split(" ");
       const { code, stdout, saved } = await runThere(script, args);
       assertEquals(code, 0);
@@ -126,8 +133,8 @@ for (const script of SCRIPTS) {
       const { flags, notFound, errors } = parseReport(stdout);
       assertEquals([flags + errors, notFound], [limit, 0]);
       assertEquals(saved.length, flags);
-      // A quarter; outside of these bounds less than once in a million runs.
-      if (limit === 100) assert(errors > 5 && errors < 50, stdout);
+      // Chance fails none, or all, of a hundred less than once in 10^12 runs.
+      if (limit === 100) assert(errors > 0 && flags > 0, stdout);
     });
 
     it("downloads from a server that is there already", async () => {
@@ -175,14 +182,6 @@ for (const script of SCRIPTS) {
       assertEquals(parseReport(stdout).errors, 2);
     });
 
-    it("writes no control character into a pipe", async () => {
-      for (const args of [["-e", "-l", "30"], ["-v", "a"], ["-x"], ["-h"]]) {
-        const { stdout, stderr } = await runThere(script, args);
-        // deno-lint-ignore no-control-regex
-        assert(!/[\x00-\x09\x0b-\x1f\x7f-\x9f]/.test(stdout + stderr));
-      }
-    });
-
     it("shows its help with its own name, on stdout", async () => {
       const { code, stdout, stderr, saved } = await runThere(script, ["-h"]);
       assertEquals([code, stderr, saved], [0, "", []]);
@@ -219,14 +218,14 @@ options:
       await using folder = new TemporaryFolder();
       const servers = serversAt(server.port);
       const options = { cwd: folder.path, servers };
-      for (const args of [["-l"], ["-m", "1e3"], ["ABC"], ["-s", "X"]]) {
-        const { code, stdout, stderr } = await run(script, args, options);
-        assertEquals([code, stdout], [2, ""]);
-        const [error, usage, ...rest] = stderr.split("\n");
-        assertMatch(error!, /^\*\*\* Usage error: /);
-        assertMatch(usage!, new RegExp(`^usage: ${name} \\[-h\\] `));
-        assertEquals(rest, [""]);
-      }
+      const outcome = await run(script, ["br", "-m", "1e3"], options);
+      assertPlain(outcome);
+      const { code, stdout, stderr } = outcome;
+      assertEquals([code, stdout], [2, ""]);
+      const [error, usage, ...rest] = stderr.split("\n");
+      assertMatch(error!, /^\*\*\* Usage error: /);
+      assertMatch(usage!, new RegExp(`^usage: ${name} \\[-h\\] `));
+      assertEquals(rest, [""]);
       assertEquals(await folder.list("."), []);
       assertEquals(server.counts.requests, 0);
     });

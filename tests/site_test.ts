@@ -4,6 +4,25 @@ import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
 import { serveSite, type Site, SITES, startSite } from "../site/serve.ts";
 import { FLAGS, freePort, outcome, ROOT, STD } from "./testing.ts";
 
+/** Timers of this thread that go off at once, and are remembered. */
+class InstantTimers implements Disposable {
+  /** What each was set to, in milliseconds. */
+  readonly waits: number[] = [];
+  readonly #setTimeout = globalThis.setTimeout;
+
+  constructor() {
+    const setTimeout = (done: () => void, ms: number) => {
+      this.waits.push(ms);
+      return this.#setTimeout(done, 0);
+    };
+    Object.assign(globalThis, { setTimeout });
+  }
+
+  [Symbol.dispose](): void {
+    globalThis.setTimeout = this.#setTimeout;
+  }
+}
+
 describe("a site", () => {
   let stop: AbortController;
   let port: number;
@@ -20,20 +39,19 @@ describe("a site", () => {
     serveSite({ ...SITES.LOCAL!, ...site, port }, stop.signal);
 
   /**
-   * How often each status was the answer to `n` requests, and how many were
-   * late.
+   * How often each status was the answer to `n` requests, and how many
+   * milliseconds the site waited before late ones.
    */
   async function tally(n: number, path = "/flags/br/br.gif") {
+    using timers = new InstantTimers();
+    const { waits } = timers;
     const statuses: Record<number, number> = {};
-    let late = 0;
-    await Promise.all(Array.from({ length: n }, async () => {
-      const start = performance.now();
-      const response = await fetch(url + path);
+    await Promise.all(Array.from({ length: n }, async (_, i) => {
+      const response = await fetch(`${url}${path}?${i}`);
       await response.body?.cancel();
-      if (performance.now() - start > 1900) late++;
       statuses[response.status] = (statuses[response.status] ?? 0) + 1;
     }));
-    return { statuses, late };
+    return { statuses, waits };
   }
 
   it("serves flags and their metadata, byte for byte", async () => {
@@ -112,17 +130,26 @@ describe("a site", () => {
 
   it("LOCAL answers everything at once", async () => {
     await serve(SITES.LOCAL!);
-    assertEquals(await tally(100), { statuses: { 200: 100 }, late: 0 });
+    assertEquals(await tally(100), { statuses: { 200: 100 }, waits: [] });
   });
 
-  it("DELAY answers everything late, 404s and metadata, too", async () => {
-    await serve({ ...SITES.DELAY!, delay: 2 });
-    const paths = ["br/br.gif", "xx/xx.gif", "br/metadata.json"];
-    const counts = await Promise.all(
-      paths.map((path) => tally(20, `/flags/${path}`)),
-    );
-    assertEquals(counts.map(({ late }) => late), [20, 20, 20]);
-    assertEquals(counts[1]!.statuses, { 404: 20 });
+  it("DELAY answers everything half a second late, 404s and metadata, too", async () => {
+    await serve(SITES.DELAY!);
+    const waits = Array(20).fill(500);
+    for (
+      const [path, status] of [
+        ["br/br.gif", 200],
+        ["xx/xx.gif", 404],
+        ["br/metadata.json", 200],
+      ] as const
+    ) {
+      const counts = await tally(20, `/flags/${path}`);
+      assertEquals(counts, { statuses: { [status]: 20 }, waits });
+    }
+    const t0 = performance.now();
+    await (await fetch(`${url}/flags/br/br.gif`)).body?.cancel();
+    const elapsed = performance.now() - t0;
+    assert(elapsed > 490, `${elapsed} ms`);
   });
 
   it("ERROR fails a quarter, with one of four errors, and delays half", async () => {
@@ -132,55 +159,67 @@ describe("a site", () => {
       late: 0.5,
       delay: 0.5,
     });
-    await serve({ ...SITES.ERROR!, delay: 2 });
-    // Chance is outside of six standard deviations once in 500 million runs.
-    const n = 1000;
-    const { statuses, late } = await tally(n);
-    const within = (share: number, count = 0) =>
-      Math.abs(count - n * share) < 6 * Math.sqrt(n * share * (1 - share));
-    assert(within(0.75, statuses[200]), JSON.stringify(statuses));
+    await serve({ ...SITES.ERROR!, seed: 1 });
+    const n = 2000;
+    const { statuses, waits } = await tally(n);
+    const assertShare = (share: number, count = 0) =>
+      assert(Math.abs(count / n - share) < 0.02, JSON.stringify(statuses));
+    assertShare(0.75, statuses[200]);
     for (const status of [500, 501, 502, 503]) {
-      assert(within(0.0625, statuses[status]), JSON.stringify(statuses));
+      assertShare(0.0625, statuses[status]);
     }
-    assert(within(0.5, late), `${late} late`);
+    assertShare(0.5, waits.length);
+    assertEquals(new Set(waits), new Set([500]));
   });
 
   it("can be told other shares of errors and of late answers", async () => {
     await serve({ errors: 1, late: 0 });
     const { statuses } = await tally(50);
     assertEquals(statuses[200], undefined);
+    port = freePort();
+    url = `http://127.0.0.1:${port}`;
+    await serve({ errors: 0, late: 1, delay: 7 });
+    const waits = Array(50).fill(7000);
+    assertEquals(await tally(50), { statuses: { 200: 50 }, waits });
   });
 
   it("fails the same paths each time, with a seed", async () => {
     const codes = ["ad", "br", "cn", "de", "eg", "fr", "in", "jp", "kr", "us"];
     const fates: string[] = [];
-    for (const seed of [1, 1, 2, 3, 4]) {
+    for (const seed of [1, 1, 2, 3, 4, undefined]) {
       port = freePort();
       url = `http://127.0.0.1:${port}`;
       await serve({ errors: 0.5, seed });
-      const statuses = await Promise.all(codes.map(async (cc) => {
+      const ask = async (cc: string) => {
         const response = await fetch(`${url}/flags/${cc}/${cc}.gif`);
         await response.body?.cancel();
         return response.status;
-      }));
-      fates.push(statuses.join(" "));
+      };
+      // Without one, chance gives a path always the same less than once in
+      // 10^30 runs.
+      const asked = seed ? codes : Array(100).fill("br");
+      fates.push((await Promise.all(asked.map(ask))).join(" "));
     }
     assertEquals(fates[0], fates[1]);
-    assertEquals(new Set(fates).size > 2, true);
+    assertEquals(new Set(fates.slice(0, 5)).size > 2, true);
+    assertEquals(new Set(fates[5]!.split(" ")).size > 1, true);
   });
 
   it("runs on a thread of its own, for as long as it is used", async () => {
     {
       await using site = await startSite("LOCAL", port, stop.signal);
       assert(site);
-      assertEquals(await tally(1), { statuses: { 200: 1 }, late: 0 });
+      assertEquals((await tally(1)).statuses, { 200: 1 });
       // A second one gives way to it.
       assertEquals(await startSite("LOCAL", port, stop.signal), undefined);
-      assertEquals(await tally(1), { statuses: { 200: 1 }, late: 0 });
+      assertEquals((await tally(1)).statuses, { 200: 1 });
     }
-    for (let tries = 0; tries < 100; tries++) {
-      const gone = await fetch(url).then(() => false, () => true);
-      if (gone) return;
+    for (let tries = 0; tries < 1000; tries++) {
+      try {
+        (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      } catch {
+        return;
+      }
       await delay(50);
     }
     throw new Error("the site is still there");

@@ -26,7 +26,7 @@ describe("One Ctrl-C in a terminal, under deno task,", () => {
   for (const script of SCRIPTS) {
     itInTerminal(`lets flags2_${script}.ts report${because}`, async () => {
       await using folder = new TemporaryFolder();
-      using site = new FaultSite({}, { holdAfter: 4 });
+      await using site = new FaultSite({}, { holdAfter: 4 });
       const servers = { LOCAL: site.url };
       const words = commandLine(script, ["-m", "3", ...CODES], { servers });
       const command = words.slice(1)

@@ -194,14 +194,27 @@ export interface Report {
   elapsed: number;
 }
 
-/** Read a final report. */
+/**
+ * Read a final report.
+ *
+ * @throws {Error} When there is none.
+ */
 export function parseReport(stdout: string): Report {
-  const number = (pattern: RegExp) => Number(stdout.match(pattern)?.[1] ?? 0);
+  const [, report] = stdout.split(/^-{20}$/m);
+  const number = (pattern: RegExp) => {
+    const [, digits] = report?.match(pattern) ?? [];
+    return digits === undefined ? undefined : Number(digits);
+  };
+  const flags = number(/^(\d+) flags? downloaded\.$/m);
+  const elapsed = number(/^Elapsed time: (\d+\.\d\d)s$/m);
+  if (flags === undefined || elapsed === undefined) {
+    throw new Error(`no report in ${JSON.stringify(stdout)}`);
+  }
   return {
-    flags: number(/^(\d+) flags? downloaded\.$/m),
-    notFound: number(/^(\d+) not found\.$/m),
-    errors: number(/^(\d+) errors?\.$/m),
-    notTried: number(/^(\d+) not tried\.$/m),
-    elapsed: number(/^Elapsed time: (\d+\.\d\d)s$/m),
+    flags,
+    notFound: number(/^(\d+) not found\.$/m) ?? 0,
+    errors: number(/^(\d+) errors?\.$/m) ?? 0,
+    notTried: number(/^(\d+) not tried\.$/m) ?? 0,
+    elapsed,
   };
 }
