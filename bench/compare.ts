@@ -25,7 +25,7 @@ import {
   type Script,
   SCRIPTS,
   TemporaryFolder,
-} from "../tests/testing.ts";
+} from "./scripts.ts";
 
 /** All codes, AA to ZZ. */
 export const EVERY: number = expandCcArgs(true, false, []).length;

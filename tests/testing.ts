@@ -1,20 +1,28 @@
 /**
- * What the tests share: a free port, a folder of their own, and the scripts as
- * child processes.
+ * What the tests share: the scripts as child processes, in a folder of their
+ * own, and in a terminal.
  *
  * @module
  */
 
 import { it } from "@std/testing/bdd";
+import {
+  commandLine,
+  ROOT,
+  type Script,
+  type ScriptOptions,
+  TemporaryFolder,
+} from "../bench/scripts.ts";
 
-/** The project's folder. */
-export const ROOT: string = import.meta.dirname!.replace(/[\\/]tests$/, "");
-
-/** The scripts, without `flags2_` and `.ts`. */
-export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
-
-/** One of {@linkcode SCRIPTS}. */
-export type Script = typeof SCRIPTS[number];
+export {
+  commandLine,
+  freePort,
+  parseReport,
+  ROOT,
+  type Script,
+  SCRIPTS,
+  TemporaryFolder,
+} from "../bench/scripts.ts";
 
 /** The flags as the sites serve them; drawn when there are none. */
 export const FLAGS = `${ROOT}/flags`;
@@ -22,12 +30,6 @@ const drawn = await Deno.stat(FLAGS).catch(() => undefined);
 if (!drawn) {
   const { drawFlags } = await import("../site/draw.ts");
   await drawFlags(FLAGS, new AbortController().signal);
-}
-
-/** A port of 127.0.0.1 where nobody listens. */
-export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 const { success: hasScript } = await new Deno.Command("sh", {
@@ -42,33 +44,6 @@ export function itInTerminal(name: string, test: () => Promise<void>): void {
   else it.skip(`${name} (left out: needs util-linux script)`, test);
 }
 
-/** A folder that is gone after the test. */
-export class TemporaryFolder implements AsyncDisposable {
-  /** Where it is. */
-  readonly path: string = Deno.makeTempDirSync({ prefix: "flags2_" });
-
-  /**
-   * What is in one of its folders, sorted; nothing when the folder is not
-   * there.
-   */
-  async list(folder = "downloads"): Promise<string[]> {
-    try {
-      const entries = await Array.fromAsync(
-        Deno.readDir(`${this.path}/${folder}`),
-      );
-      return entries.map(({ name }) => name).sort();
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return [];
-      throw error;
-    }
-  }
-
-  /** Removes it, with all that is in it. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.path, { recursive: true });
-  }
-}
-
 /** A copy of the project with its flags, to run in or to change. */
 export async function project(): Promise<TemporaryFolder> {
   const folder = new TemporaryFolder();
@@ -81,18 +56,12 @@ export async function project(): Promise<TemporaryFolder> {
   return folder;
 }
 
-/** How to run a script. */
-export interface RunOptions {
+/** How to run a script as a child process. */
+export interface RunOptions extends ScriptOptions {
   /** The current directory. */
   cwd: string;
-  /** Base URLs in place of those in `SERVERS`: to download from a free port. */
-  servers?: Record<string, string>;
-  /** Options of `deno run`. */
-  permissions?: string[];
   /** Environment variables, beside those of the tests. */
   env?: Record<string, string>;
-  /** The folder of the scripts. */
-  root?: string;
   /** A program that runs the command line which is appended to these words. */
   within?: string[];
 }
@@ -105,26 +74,6 @@ export interface Outcome {
   stdout: string;
   /** Standard error. */
   stderr: string;
-}
-
-/** The words of the command line that runs a script. */
-export function commandLine(
-  script: Script,
-  args: string[],
-  { servers, permissions = ["-A"], root = ROOT }: Omit<RunOptions, "cwd">,
-): string[] {
-  const common = new URL(`file://${root}/flags2_common.ts`);
-  const preload = encodeURIComponent(`import { SERVERS } from "${common}";
-Object.assign(SERVERS, ${JSON.stringify(servers)});`);
-  return [
-    Deno.execPath(),
-    "run",
-    "--frozen",
-    ...servers ? ["--preload", `data:application/javascript,${preload}`] : [],
-    ...permissions,
-    `${root}/flags2_${script}.ts`,
-    ...args,
-  ];
 }
 
 /** Words as a POSIX shell reads them. */
@@ -166,30 +115,4 @@ export async function outcome(child: Deno.ChildProcess): Promise<Outcome> {
   const { code, stdout, stderr } = await child.output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
-}
-
-/** The numbers of a final report. */
-export interface Report {
-  /** Flags downloaded. */
-  flags: number;
-  /** Codes not found. */
-  notFound: number;
-  /** Errors. */
-  errors: number;
-  /** Codes not tried. */
-  notTried: number;
-  /** Seconds. */
-  elapsed: number;
-}
-
-/** Read a final report. */
-export function parseReport(stdout: string): Report {
-  const number = (pattern: RegExp) => Number(stdout.match(pattern)?.[1] ?? 0);
-  return {
-    flags: number(/^(\d+) flags? downloaded\.$/m),
-    notFound: number(/^(\d+) not found\.$/m),
-    errors: number(/^(\d+) errors?\.$/m),
-    notTried: number(/^(\d+) not tried\.$/m),
-    elapsed: number(/^Elapsed time: (\d+\.\d\d)s$/m),
-  };
 }
