@@ -10,9 +10,11 @@
  */
 
 import { expandCcArgs } from "../flags2_common.ts";
+import { parseOptions, quote, UsageError } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { tqdm } from "../lib/tqdm.ts";
 import { startSite } from "../site/serve.ts";
+import { floor } from "./compare.ts";
 import {
   commandLine,
   freePort,
@@ -20,8 +22,7 @@ import {
   ROOT,
   type Script,
   TemporaryFolder,
-} from "../tests/testing.ts";
-import { floor } from "./compare.ts";
+} from "./scripts.ts";
 import { ITEMS, TERMINAL } from "./tqdm_bench.ts";
 
 const CONCURRENT = ["asyncio", "threadpool"] as const;
@@ -30,7 +31,7 @@ const CONCURRENT = ["asyncio", "threadpool"] as const;
 interface Finished {
   /** Seconds, of the whole process. */
   seconds: number;
-  /** Megabytes at its peak, where the system tells. */
+  /** Megabytes at its peak; NaN where there is no /proc that tells. */
   megabytes: number;
   /** Standard output. */
   stdout: string;
@@ -58,12 +59,12 @@ async function run(
     stderr: "piped",
     signal,
   }).spawn();
-  let peak = 0;
+  let peak = NaN;
   const poll = watched && setInterval(() => {
     try {
       const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
       peak = Number(status.match(/VmHWM:\s+(\d+)/)?.[1] ?? peak);
-    } catch { // It has ended.
+    } catch { // It has ended, or there is no /proc.
     }
   }, 5);
   const { code, stdout, stderr } = await child.output();
@@ -396,7 +397,23 @@ async function site(cwd: string, base: string): Promise<void> {
   report("nginx / the LOCAL site, requests a second", t.nginx / t.site, 3);
 }
 
+const USAGE = "usage: bench.ts [-h]";
+
+const HELP = `${USAGE}
+
+Measure the speed and the memory of the scripts. What is not installed of
+nginx, curl, aria2c and wrk is left out.
+
+options:
+  -h, --help            show this help message and exit`;
+
 async function main(): Promise<void> {
+  const { help: asked, _: words } = parseOptions(Deno.args, { help: "h" }, {});
+  if (words.length > 0) {
+    throw new UsageError(`${quote(words[0]!)} is no option`);
+  }
+  if (asked) return console.log(HELP);
+
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(new TemporaryFolder()).path;
   const [port, late] = [freePort(), freePort()];
@@ -419,6 +436,6 @@ if (import.meta.main) {
   try {
     await main();
   } catch (error) {
-    reportError(signal.aborted ? signal.reason : error, "usage: bench.ts");
+    reportError(signal.aborted ? signal.reason : error, USAGE);
   }
 }

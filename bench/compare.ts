@@ -1,6 +1,7 @@
 /**
  * The chapter's comparison: the three scripts on the DELAY site, first one
- * against the other, then over the number of connections, with a chart of it.
+ * against the other, with a film of it, then over the number of connections,
+ * with a chart.
  *
  * The scripts run as they are, with `-v`: its line for each code moves a bar
  * that is drawn here. The times are those of their own last line.
@@ -18,6 +19,7 @@ import {
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { tqdm } from "../lib/tqdm.ts";
 import { SITES, startSite } from "../site/serve.ts";
+import { film, type Recording } from "./film.ts";
 import {
   commandLine,
   parseReport,
@@ -25,7 +27,7 @@ import {
   type Script,
   SCRIPTS,
   TemporaryFolder,
-} from "../tests/testing.ts";
+} from "./scripts.ts";
 
 /** All codes, AA to ZZ. */
 export const EVERY: number = expandCcArgs(true, false, []).length;
@@ -115,7 +117,8 @@ export function table(rows: Row[], sequential?: Row): string {
  * @param connections Requests at a time.
  * @param signal Ends the run.
  * @param servers Base URLs in place of those in `SERVERS`.
- * @returns The run, with the time that the script reports.
+ * @returns The run, with the time that the script reports, and the times at which
+ *   its lines came.
  */
 export async function race(
   script: Script,
@@ -123,7 +126,7 @@ export async function race(
   connections: number,
   signal: AbortSignal,
   servers?: Record<string, string>,
-): Promise<Row> {
+): Promise<{ row: Row; recording: Recording }> {
   await using folder = new TemporaryFolder();
   const args = ["-e", "-v", "-s", "DELAY", "-l", codes, "-m", connections];
   const [program, ...words] = commandLine(script, args.map(String), {
@@ -136,8 +139,14 @@ export async function race(
     stdout: "piped",
     signal,
   }).spawn();
-  const report: string[] = [];
-  const done = codesDone(child.stdout, report);
+  const recording: Recording = {
+    script,
+    codes,
+    connections,
+    done: [],
+    report: [],
+  };
+  const done = codesDone(child.stdout, recording);
   if (Deno.stdout.isTerminal()) {
     console.log(`${script}, ${connections} at a time`);
     for await (const _ of tqdm(done, { total: codes }));
@@ -146,25 +155,38 @@ export async function race(
   }
   const { code } = await child.status;
   signal.throwIfAborted();
-  const { flags, notFound, errors, elapsed } = parseReport(report.join("\n"));
-  if (code !== 0 || errors !== 0 || flags + notFound !== codes) {
-    throw new Error(`flags2_${script}.ts failed:\n${report.join("\n")}`);
+  const report = recording.report.join("\n");
+  const { flags, notFound, elapsed } = parseReport(report);
+  if (code !== 0 || flags + notFound !== codes) {
+    throw new Error(`flags2_${script}.ts failed:\n${report}`);
   }
-  return { script, codes, run: codes, connections, elapsed };
+  const row = { script, codes, run: codes, connections, elapsed };
+  return { row, recording };
 }
 
-/** The lines for a code as they come; all others are put into `report`. */
+/**
+ * The lines for a code as they come. The recording takes their times, from the
+ * initial report on, and the lines of the final report.
+ */
 async function* codesDone(
   stdout: ReadableStream<Uint8Array<ArrayBuffer>>,
-  report: string[],
+  { done, report }: Recording,
 ): AsyncGenerator<string> {
+  let t0 = performance.now();
   let rest = "";
   for await (const text of stdout.pipeThrough(new TextDecoderStream())) {
+    const now = performance.now();
     const lines = (rest + text).split("\n");
     rest = lines.pop()!;
     for (const line of lines) {
-      if (/^[A-Z]{2} |^\*{3} Error for/.test(line)) yield line;
-      else report.push(line);
+      if (/^[A-Z]{2} |^\*{3} Error for/.test(line)) {
+        done.push((now - t0) / 1000);
+        yield line;
+      } else if (done.length > 0) {
+        report.push(line);
+      } else {
+        t0 = now;
+      }
     }
   }
 }
@@ -192,9 +214,9 @@ const USAGE = "usage: compare.ts [-h] [-f] [-l N] [-m CONCURRENT] [-s SCRIPT]";
 
 const HELP = `${USAGE}
 
-Run the three scripts on the DELAY site and compare their times; then the two
-concurrent ones over the number of connections, for docs/comparison.svg.
-With -l, -m or -s the comparison alone.
+Run the three scripts on the DELAY site and compare their times, with a film of
+it in docs/race.svg; then the two concurrent ones over the number of
+connections, for docs/comparison.svg. With -l, -m or -s the comparison alone.
 
 options:
   -h, --help            show this help message and exit
@@ -246,26 +268,28 @@ async function main(signal: AbortSignal): Promise<void> {
   if (!site) console.error(`There is a server on port ${port} already.`);
 
   const rows: Row[] = [];
+  const recordings: Recording[] = [];
   for (const script of scripts) {
-    const row = script === "sequential"
-      ? await race(
-        script,
-        full ? codes : Math.min(codes, SEQUENTIAL_CODES),
-        1,
-        signal,
-      )
-      : await race(script, codes, Math.min(codes, connections), signal);
+    const inSequence = script === "sequential";
+    const { row, recording } = await race(
+      script,
+      inSequence && !full ? Math.min(codes, SEQUENTIAL_CODES) : codes,
+      inSequence ? 1 : Math.min(codes, connections),
+      signal,
+    );
     rows.push(scaled(row, codes));
+    recordings.push({ ...recording, codes });
   }
   console.log(table(rows, rows.find(({ script }) => script === "sequential")));
   if (Object.keys(given).length > 0) return;
+  await Deno.writeTextFile(`${ROOT}/docs/race.svg`, film(recordings));
 
   const sequential = rows[0]!;
   const sweep: Row[] = [];
   for (const connections of SWEEP) {
     for (const script of ["threadpool", "asyncio"] as const) {
       const run = codesToRun(codes, connections, full);
-      const row = await race(script, run, connections, signal);
+      const { row } = await race(script, run, connections, signal);
       sweep.push(scaled(row, codes));
     }
   }
@@ -274,7 +298,9 @@ async function main(signal: AbortSignal): Promise<void> {
     `${ROOT}/docs/comparison.svg`,
     await chart([sequential, ...sweep], signal),
   );
-  console.log("\nThe chart is in docs/comparison.svg.");
+  console.log(
+    "\nThe film is in docs/race.svg, the chart in docs/comparison.svg.",
+  );
 }
 
 if (import.meta.main) {

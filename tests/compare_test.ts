@@ -74,9 +74,14 @@ asyncio       676          100    3.60 s    3.50 s            1.029  95.8 x`,
     await using site = await startSite("DELAY", port, signal);
     assert(site);
     const DELAY = `http://localhost:${port}/flags`;
-    const row = await race("asyncio", 10, 5, signal, { DELAY });
+    const { row, recording } = await race("asyncio", 10, 5, signal, { DELAY });
     assertEquals(row, { ...row, codes: 10, run: 10, connections: 5 });
     assert(row.elapsed >= floor(10, 5) && row.elapsed < 10, `${row.elapsed}`);
+    const { done, report } = recording;
+    assertEquals(done.length, 10);
+    assertEquals(done, done.toSorted((a, b) => a - b));
+    assertEquals(report.at(0), "-".repeat(20));
+    assertEquals(report.at(-1), `Elapsed time: ${row.elapsed.toFixed(2)}s`);
   });
 
   it("fails when a script does", async () => {

@@ -1,31 +1,29 @@
 /**
- * What the tests share: a free port, a folder of their own, and the scripts as
- * child processes.
+ * What the tests share: the scripts as child processes, in a folder of their
+ * own, and in a terminal.
  *
  * @module
  */
 
 import { it } from "@std/testing/bdd";
+import {
+  commandLine,
+  ROOT,
+  type Script,
+  type ScriptOptions,
+  TemporaryFolder,
+} from "../bench/scripts.ts";
 
-/** The project's folder. */
-export const ROOT: string = import.meta.dirname!.replace(/[\\/]tests$/, "");
-
-/** The scripts, without `flags2_` and `.ts`. */
-export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
-
-/** One of {@linkcode SCRIPTS}. */
-export type Script = typeof SCRIPTS[number];
-
-/** Where these tests have @std from: JSR or a mirror of it; npm has no host. */
-const { host } = new URL(import.meta.resolve("@std/assert"));
-
-/** Options of `deno run` that take @std from there, too. */
-export const STD: string[] = host
-  ? [`--import-map=${ROOT}/imports.jsr.json`, "--no-lock"]
-  : ["--frozen"];
-
-/** `-P` imports from no mirror. */
-const MIRROR = host && host !== "jsr.io" ? [`--allow-import=${host}`] : [];
+export {
+  commandLine,
+  freePort,
+  parseReport,
+  ROOT,
+  type Script,
+  SCRIPTS,
+  STD,
+  TemporaryFolder,
+} from "../bench/scripts.ts";
 
 /** The flags as the sites serve them; drawn when there are none. */
 export const FLAGS = `${ROOT}/flags`;
@@ -33,12 +31,6 @@ const drawn = await Deno.stat(FLAGS).catch(() => undefined);
 if (!drawn) {
   const { drawFlags } = await import("../site/draw.ts");
   await drawFlags(FLAGS, new AbortController().signal);
-}
-
-/** A port of 127.0.0.1 where nobody listens. */
-export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 const { success: hasScript } = await new Deno.Command("sh", {
@@ -53,33 +45,6 @@ export function itInTerminal(name: string, test: () => Promise<void>): void {
   else it.skip(`${name} (left out: needs util-linux script)`, test);
 }
 
-/** A folder that is gone after the test. */
-export class TemporaryFolder implements AsyncDisposable {
-  /** Where it is. */
-  readonly path: string = Deno.makeTempDirSync({ prefix: "flags2_" });
-
-  /**
-   * What is in one of its folders, sorted; nothing when the folder is not
-   * there.
-   */
-  async list(folder = "downloads"): Promise<string[]> {
-    try {
-      const entries = await Array.fromAsync(
-        Deno.readDir(`${this.path}/${folder}`),
-      );
-      return entries.map(({ name }) => name).sort();
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return [];
-      throw error;
-    }
-  }
-
-  /** Removes it, with all that is in it. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.path, { recursive: true });
-  }
-}
-
 /** A copy of the project with its flags, to run in or to change. */
 export async function project(): Promise<TemporaryFolder> {
   const folder = new TemporaryFolder();
@@ -92,18 +57,12 @@ export async function project(): Promise<TemporaryFolder> {
   return folder;
 }
 
-/** How to run a script. */
-export interface RunOptions {
+/** How to run a script as a child process. */
+export interface RunOptions extends ScriptOptions {
   /** The current directory. */
   cwd: string;
-  /** Base URLs in place of those in `SERVERS`: to download from a free port. */
-  servers?: Record<string, string>;
-  /** Options of `deno run`. */
-  permissions?: string[];
   /** Environment variables, beside those of the tests. */
   env?: Record<string, string>;
-  /** The folder of the scripts. */
-  root?: string;
   /** A program that runs the command line which is appended to these words. */
   within?: string[];
 }
@@ -116,27 +75,6 @@ export interface Outcome {
   stdout: string;
   /** Standard error. */
   stderr: string;
-}
-
-/** The words of the command line that runs a script. */
-export function commandLine(
-  script: Script,
-  args: string[],
-  { servers, permissions = ["-A"], root = ROOT }: Omit<RunOptions, "cwd">,
-): string[] {
-  const common = new URL(`file://${root}/flags2_common.ts`);
-  const preload = encodeURIComponent(`import { SERVERS } from "${common}";
-Object.assign(SERVERS, ${JSON.stringify(servers)});`);
-  return [
-    Deno.execPath(),
-    "run",
-    ...STD,
-    ...servers ? ["--preload", `data:application/javascript,${preload}`] : [],
-    ...permissions,
-    ...permissions.includes("-P") ? MIRROR : [],
-    `${root}/flags2_${script}.ts`,
-    ...args,
-  ];
 }
 
 /** Words as a POSIX shell reads them. */
@@ -178,43 +116,4 @@ export async function outcome(child: Deno.ChildProcess): Promise<Outcome> {
   const { code, stdout, stderr } = await child.output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
-}
-
-/** The numbers of a final report. */
-export interface Report {
-  /** Flags downloaded. */
-  flags: number;
-  /** Codes not found. */
-  notFound: number;
-  /** Errors. */
-  errors: number;
-  /** Codes not tried. */
-  notTried: number;
-  /** Seconds. */
-  elapsed: number;
-}
-
-/**
- * Read a final report.
- *
- * @throws {Error} When there is none.
- */
-export function parseReport(stdout: string): Report {
-  const [, report] = stdout.split(/^-{20}$/m);
-  const number = (pattern: RegExp) => {
-    const [, digits] = report?.match(pattern) ?? [];
-    return digits === undefined ? undefined : Number(digits);
-  };
-  const flags = number(/^(\d+) flags? downloaded\.$/m);
-  const elapsed = number(/^Elapsed time: (\d+\.\d\d)s$/m);
-  if (flags === undefined || elapsed === undefined) {
-    throw new Error(`no report in ${JSON.stringify(stdout)}`);
-  }
-  return {
-    flags,
-    notFound: number(/^(\d+) not found\.$/m) ?? 0,
-    errors: number(/^(\d+) errors?\.$/m) ?? 0,
-    notTried: number(/^(\d+) not tried\.$/m) ?? 0,
-    elapsed,
-  };
 }
