@@ -59,19 +59,13 @@ const FLAG_URL =
   /^\w+:\/\/[^/]*\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
 /**
- * Serve a site on this thread, after drawing the flags if there are none.
+ * Serve a site on this thread.
  *
  * @param site What becomes of the requests, and on which port.
- * @param signal Ends the drawing, or the serving.
+ * @param signal Ends the serving.
  * @throws {Deno.errors.AddrInUse} When there is a server already.
  */
-export async function serveSite(
-  site: Site,
-  signal: AbortSignal,
-): Promise<void> {
-  const drawn = await Deno.stat(`${FLAGS}/ad/ad.gif`).catch(() => undefined);
-  if (!drawn) await (await import("./draw.ts")).drawFlags(FLAGS, signal);
-
+export function serveSite(site: Site, signal: AbortSignal): void {
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   const handler = async (request: Request): Promise<Response> => {
     const chance = fate(request.url, site.seed);
@@ -157,7 +151,7 @@ export async function startSite(
   const permissions = {
     net: HOSTS.map((host) => `${host}:${port}`),
     read: [ROOT],
-    write: [FLAGS, `${FLAGS}.new`],
+    write: [],
   };
   requirePermissions(permissions);
   const module = import.meta.url;
@@ -195,7 +189,7 @@ options:
                         share of late answers on ERROR (default=0.5)
   -s N, --seed N        fail the same paths each time (default: at random)`;
 
-async function main(): Promise<void> {
+function main(): void {
   const { help, _: words, ...given } = parseOptions(
     Deno.args,
     { help: "h" },
@@ -233,7 +227,7 @@ async function main(): Promise<void> {
     const site = { ...SITES[label]!, ...options };
     if (label === "ERROR") Object.assign(site, fates);
     try {
-      await serveSite(site, stop.signal);
+      serveSite(site, stop.signal);
     } catch (error) {
       stop.abort(error); // The sites before it would go on for ever.
       throw error;
@@ -244,7 +238,7 @@ async function main(): Promise<void> {
 
 if (import.meta.main) {
   try {
-    await main();
+    main();
   } catch (error) {
     reportError(error, USAGE);
   }

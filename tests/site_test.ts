@@ -1,8 +1,35 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
+import { expandCcArgs } from "../flags2_common.ts";
 import { serveSite, type Site, SITES, startSite } from "../site/serve.ts";
 import { FLAGS, freePort, outcome, ROOT } from "./testing.ts";
+
+describe("flags/", () => {
+  it("holds the codes of country_codes.txt, each a GIF with its name", async () => {
+    const codes = expandCcArgs(false, true, []);
+    const folders = await Array.fromAsync(Deno.readDir(FLAGS));
+    assertEquals(
+      folders.filter((entry) => entry.isDirectory).map(({ name }) => name)
+        .sort(),
+      codes.map((cc) => cc.toLowerCase()),
+    );
+    const images = new Set<string>();
+    for (const cc of codes) {
+      const folder = `${FLAGS}/${cc.toLowerCase()}`;
+      const gif = await Deno.readFile(`${folder}/${cc.toLowerCase()}.gif`);
+      assertMatch(new TextDecoder().decode(gif.subarray(0, 6)), /^GIF8[79]a$/);
+      assertEquals(gif.at(-1), 0x3b, cc);
+      images.add(gif.join());
+      const { iso_cc, country } = JSON.parse(
+        await Deno.readTextFile(`${folder}/metadata.json`),
+      );
+      assertEquals(iso_cc, cc);
+      assertMatch(country, /^\p{L}/u);
+    }
+    assertEquals(images.size, codes.length);
+  });
+});
 
 describe("a site", () => {
   let stop: AbortController;

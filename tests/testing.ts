@@ -16,13 +16,8 @@ export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
 /** One of {@linkcode SCRIPTS}. */
 export type Script = typeof SCRIPTS[number];
 
-/** The flags as the sites serve them; drawn when there are none. */
+/** The flags as the sites serve them. */
 export const FLAGS = `${ROOT}/flags`;
-const drawn = await Deno.stat(FLAGS).catch(() => undefined);
-if (!drawn) {
-  const { drawFlags } = await import("../site/draw.ts");
-  await drawFlags(FLAGS, new AbortController().signal);
-}
 
 /** A port of 127.0.0.1 where nobody listens. */
 export function freePort(): number {
