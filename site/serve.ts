@@ -20,6 +20,8 @@ import {
 import { ThreadPoolExecutor } from "../lib/futures.ts";
 import { requirePermissions } from "../lib/permissions.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
+import countryCodes from "../country_codes.txt" with { type: "text" };
+import { flagsPage } from "./page.ts";
 
 /** A site, and what becomes of its requests. Each meets one of three fates. */
 export interface Site {
@@ -55,6 +57,8 @@ const ERRORS: [status: number, reason: string][] = [
 const HOSTS = ["127.0.0.1", "[::1]"];
 const ROOT = `${import.meta.dirname}/..`;
 const FLAGS = `${ROOT}/flags`;
+const CODES = countryCodes.trim().toLowerCase().split(/\s+/);
+const PAGE_URL = /^\w+:\/\/[^/]*\/(?:flags\/?)?(?:\?|$)/;
 const FLAG_URL =
   /^\w+:\/\/[^/]*\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
@@ -66,14 +70,14 @@ const FLAG_URL =
  * @throws {Deno.errors.AddrInUse} When there is a server already.
  */
 export function serveSite(site: Site, signal: AbortSignal): void {
-  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  const files: Files = new Map();
   const handler = async (request: Request): Promise<Response> => {
     const chance = fate(request.url, site.seed);
     if (chance < site.errors) {
       return text(...ERRORS[Math.floor(chance / site.errors * ERRORS.length)]!);
     }
     if (chance < site.errors + site.late) await delay(1000 * site.delay);
-    return await answer(request, files);
+    return await answer(request, site, files);
   };
 
   const failed = new AbortController();
@@ -108,25 +112,61 @@ function fate(url: string, seed?: number): number {
   return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** The file that is asked for. No other path than a flag's reaches the disk. */
+/** What was read already, by its path in `flags/`. */
+type Files = Map<string, Uint8Array<ArrayBuffer>>;
+
+const TYPES: Record<string, string> = {
+  gif: "image/gif",
+  json: "application/json",
+  html: "text/html; charset=utf-8",
+};
+
+/** What is asked for. No other path than a flag's reaches the disk. */
 async function answer(
   { method, url }: Request,
-  files: Map<string, Uint8Array<ArrayBuffer>>,
+  site: Site,
+  files: Files,
 ): Promise<Response> {
   if (method !== "GET" && method !== "HEAD") {
     return text(405, "Method Not Allowed", { allow: "GET, HEAD" });
   }
-  const path = url.match(FLAG_URL)?.[1];
+  const path = PAGE_URL.test(url) ? "index.html" : url.match(FLAG_URL)?.[1];
   const file = path && (files.get(path) ??
-    await Deno.readFile(`${FLAGS}/${path}`).catch(() => undefined));
+    await (path === "index.html"
+      ? page(site)
+      : Deno.readFile(`${FLAGS}/${path}`).catch(() => undefined)));
   if (!file) return text(404, "Not Found");
   files.set(path, file);
   return new Response(method === "GET" ? file : null, {
     headers: {
       "content-length": `${file.length}`,
-      "content-type": path.endsWith(".gif") ? "image/gif" : "application/json",
+      "content-type": TYPES[path.split(".")[1]!]!,
     },
   });
+}
+
+/** The page with the flags that are there. */
+async function page(site: Site): Promise<Uint8Array<ArrayBuffer>> {
+  const flags: [cc: string, country: string][] = [];
+  for (const cc of CODES.filter(hasFlag)) flags.push([cc, await country(cc)]);
+  return new TextEncoder().encode(flagsPage(site, flags));
+}
+
+function hasFlag(cc: string): boolean {
+  try {
+    return Deno.statSync(`${FLAGS}/${cc}/${cc}.gif`).isFile;
+  } catch {
+    return false;
+  }
+}
+
+async function country(cc: string): Promise<string> {
+  try {
+    const metadata = await Deno.readTextFile(`${FLAGS}/${cc}/metadata.json`);
+    return String(JSON.parse(metadata).country);
+  } catch {
+    return ""; // A flag without a name is shown all the same.
+  }
 }
 
 function text(status: number, statusText: string, headers = {}): Response {
