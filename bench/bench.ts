@@ -13,7 +13,7 @@ import { expandCcArgs } from "../flags2_common.ts";
 import { parseOptions, quote, UsageError } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { tqdm } from "../lib/tqdm.ts";
-import { startSite } from "../site/serve.ts";
+import { startSite } from "../site/start.ts";
 import { floor } from "./compare.ts";
 import {
   commandLine,

@@ -18,7 +18,8 @@ import {
 } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { tqdm } from "../lib/tqdm.ts";
-import { SITES, startSite } from "../site/serve.ts";
+import { SITES } from "../site/serve.ts";
+import { startSite } from "../site/start.ts";
 import { film, type Recording } from "./film.ts";
 import {
   commandLine,

@@ -12,6 +12,8 @@
 import { delay } from "@std/async/delay";
 import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
+import countryCodes from "../country_codes.txt" with { type: "text" };
+import { flagsPage } from "./page.ts";
 
 /** A site, and what becomes of its requests. Each meets one of three fates. */
 export interface Site {
@@ -50,31 +52,27 @@ export const HOSTS: string[] = ["127.0.0.1", "[::1]"];
 /** The project's folder. */
 export const ROOT = `${import.meta.dirname}/..`;
 const FLAGS = `${ROOT}/flags`;
+const CODES = countryCodes.trim().toLowerCase().split(/\s+/);
+const PAGE_URL = /^\w+:\/\/[^/]*\/(?:flags\/?)?(?:\?|$)/;
 const FLAG_URL =
   /^\w+:\/\/[^/]*\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
 /**
- * Serve a site on this thread, after drawing the flags if there are none.
+ * Serve a site on this thread.
  *
  * @param site What becomes of the requests, and on which port.
- * @param signal Ends the drawing, or the serving.
+ * @param signal Ends the serving.
  * @throws {Deno.errors.AddrInUse} When there is a server already.
  */
-export async function serveSite(
-  site: Site,
-  signal: AbortSignal,
-): Promise<void> {
-  const drawn = await Deno.stat(`${FLAGS}/ad/ad.gif`).catch(() => undefined);
-  if (!drawn) await (await import("./draw.ts")).drawFlags(FLAGS, signal);
-
-  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+export function serveSite(site: Site, signal: AbortSignal): void {
+  const files: Files = new Map();
   const handler = async (request: Request): Promise<Response> => {
     const chance = fate(request.url, site.seed);
     if (chance < site.errors) {
       return text(...ERRORS[Math.floor(chance / site.errors * ERRORS.length)]!);
     }
     if (chance < site.errors + site.late) await delay(1000 * site.delay);
-    return await answer(request, files);
+    return await answer(request, site, files);
   };
 
   const failed = new AbortController();
@@ -109,25 +107,61 @@ function fate(url: string, seed?: number): number {
   return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** The file that is asked for. No other path than a flag's reaches the disk. */
+/** What was read already, by its path in `flags/`. */
+type Files = Map<string, Uint8Array<ArrayBuffer>>;
+
+const TYPES: Record<string, string> = {
+  gif: "image/gif",
+  json: "application/json",
+  html: "text/html; charset=utf-8",
+};
+
+/** What is asked for. No other path than a flag's reaches the disk. */
 async function answer(
   { method, url }: Request,
-  files: Map<string, Uint8Array<ArrayBuffer>>,
+  site: Site,
+  files: Files,
 ): Promise<Response> {
   if (method !== "GET" && method !== "HEAD") {
     return text(405, "Method Not Allowed", { allow: "GET, HEAD" });
   }
-  const path = url.match(FLAG_URL)?.[1];
+  const path = PAGE_URL.test(url) ? "index.html" : url.match(FLAG_URL)?.[1];
   const file = path && (files.get(path) ??
-    await Deno.readFile(`${FLAGS}/${path}`).catch(() => undefined));
+    await (path === "index.html"
+      ? page(site)
+      : Deno.readFile(`${FLAGS}/${path}`).catch(() => undefined)));
   if (!file) return text(404, "Not Found");
   files.set(path, file);
   return new Response(method === "GET" ? file : null, {
     headers: {
       "content-length": `${file.length}`,
-      "content-type": path.endsWith(".gif") ? "image/gif" : "application/json",
+      "content-type": TYPES[path.split(".")[1]!]!,
     },
   });
+}
+
+/** The page with the flags that are there. */
+async function page(site: Site): Promise<Uint8Array<ArrayBuffer>> {
+  const flags: [cc: string, country: string][] = [];
+  for (const cc of CODES.filter(hasFlag)) flags.push([cc, await country(cc)]);
+  return new TextEncoder().encode(flagsPage(site, flags));
+}
+
+function hasFlag(cc: string): boolean {
+  try {
+    return Deno.statSync(`${FLAGS}/${cc}/${cc}.gif`).isFile;
+  } catch {
+    return false;
+  }
+}
+
+async function country(cc: string): Promise<string> {
+  try {
+    const metadata = await Deno.readTextFile(`${FLAGS}/${cc}/metadata.json`);
+    return String(JSON.parse(metadata).country);
+  } catch {
+    return ""; // A flag without a name is shown all the same.
+  }
 }
 
 function text(status: number, statusText: string, headers = {}): Response {
@@ -173,7 +207,7 @@ const parser = new ArgumentParser({
   },
 });
 
-async function main(): Promise<void> {
+function main(): void {
   const { help, _: words, delay, errors, late, seed } = parser.parse(Deno.args);
   if (help) return console.log(parser.help);
   const labels = words.map((word) =>
@@ -186,7 +220,7 @@ async function main(): Promise<void> {
     const site = { ...SITES[label]!, delay, seed };
     if (label === "ERROR") Object.assign(site, { errors, late });
     try {
-      await serveSite(site, stop.signal);
+      serveSite(site, stop.signal);
     } catch (error) {
       stop.abort(error); // The sites before it would go on for ever.
       throw error;
@@ -197,7 +231,7 @@ async function main(): Promise<void> {
 
 if (import.meta.main) {
   try {
-    await main();
+    main();
   } catch (error) {
     reportError(error, parser.usage);
   }

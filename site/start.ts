@@ -65,7 +65,6 @@ export async function startSite(
   const permissions = {
     net: HOSTS.map((host) => `${host}:${port}`),
     read: [ROOT],
-    write: [`${ROOT}/flags`, `${ROOT}/flags.new`],
   };
   requirePermissions(permissions);
   await using stack = new AsyncDisposableStack();

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { pooledMap } from "@std/async/pool";
 import { describe, it } from "@std/testing/bdd";
-import fc from "fast-check";
+// Not in deno.json, nor in its lock: every run would fetch what is there.
+import fc from "npm:fast-check@4.10.2";
 import { type Args, processArgs, SERVERS } from "../flags2_common.ts";
 import { UsageError } from "../lib/argparse.ts";
 import { run, SCRIPTS, TemporaryFolder } from "./testing.ts";

@@ -13,7 +13,7 @@ import {
   scaled,
   table,
 } from "../bench/compare.ts";
-import { startSite } from "../site/serve.ts";
+import { startSite } from "../site/start.ts";
 import { freePort, outcome, ROOT, STD } from "./testing.ts";
 
 const sequential: Row = {

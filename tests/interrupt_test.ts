@@ -41,24 +41,6 @@ async function listens(port: number): Promise<boolean> {
   return false;
 }
 
-async function exists(path: string): Promise<boolean> {
-  return await Deno.lstat(path).then(() => true, () => false);
-}
-
-/** The scripts and their sites in a folder of their own, without flags. */
-async function copyProject(to: string): Promise<void> {
-  for (const folder of [".", "lib", "site"]) {
-    await Deno.mkdir(`${to}/${folder}`, { recursive: true });
-    for await (const { name, isFile } of Deno.readDir(`${ROOT}/${folder}`)) {
-      if (!isFile) continue;
-      await Deno.copyFile(
-        `${ROOT}/${folder}/${name}`,
-        `${to}/${folder}/${name}`,
-      );
-    }
-  }
-}
-
 for (const script of SCRIPTS) {
   describe(`Ctrl-C in flags2_${script}.ts`, () => {
     const connections = script === "sequential" ? 1 : 5;
@@ -125,29 +107,6 @@ for (const script of SCRIPTS) {
         assertEquals(await listens(port), false);
       });
     }
-
-    it("while the flags are drawn leaves none of them", async () => {
-      await using folder = new TemporaryFolder();
-      await copyProject(folder.path);
-      const servers = { LOCAL: `http://localhost:${freePort()}/flags` };
-      const child = start(script, ["BR", "US"], {
-        cwd: folder.path,
-        servers,
-        root: folder.path,
-      });
-      const result = outcome(child);
-      await until(async () => (await folder.list("flags.new")).length > 0);
-      child.kill("SIGINT");
-      const { code, stdout, stderr } = await result;
-
-      assertEquals(stderr, "Drawing 194 flags into flags/, once.\n");
-      assertEquals(code, 130);
-      const { flags, notTried } = parseReport(stdout);
-      assertEquals([flags, notTried], [0, 2], stdout);
-      assertEquals(await exists(`${folder.path}/flags.new`), false);
-      assertEquals(await exists(`${folder.path}/flags`), false);
-      assertEquals(await folder.list(), []);
-    });
 
     itInTerminal(
       "a second time ends at once, on a new line of the terminal",

@@ -45,7 +45,6 @@ class Nginx implements AsyncDisposable {
   async start(): Promise<void> {
     const { path } = this.#folder;
     await Deno.mkdir(`${path}/site`);
-    await draw();
     await copy(`${ROOT}/flags`, `${path}/flags`);
     const ports = Object.values(this.hosts).map((host) => host.split(":")[1]!);
     let conf = CONF.replace(/\b800[123]\b/g, (port) => ports[+port - 8001]!);
@@ -95,13 +94,6 @@ function hasIPv6(): boolean {
   } catch {
     return false;
   }
-}
-
-async function draw(): Promise<void> {
-  const args = ["run", "-A", "--frozen", `${ROOT}/site/draw.ts`];
-  const { success } = await new Deno.Command(Deno.execPath(), { args })
-    .output();
-  assert(success, "the flags cannot be drawn");
 }
 
 async function copy(from: string, to: string): Promise<void> {

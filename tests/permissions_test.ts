@@ -52,7 +52,7 @@ describe("the default permission set", () => {
     assertEquals(Object.keys(SET), ["import", "net", "read", "write"]);
     assertEquals(SET.import, ["jsr.io:443"]);
     assertEquals(SET.read, ["."]);
-    assertEquals(SET.write, ["downloads", "flags", "flags.new"]);
+    assertEquals(SET.write, ["downloads"]);
     const hosts = ["localhost", "127.0.0.1", "[::1]"].flatMap((host) =>
       [8001, 8002, 8003].map((port) => `${host}:${port}`)
     );
@@ -92,17 +92,14 @@ for (const script of SCRIPTS) {
       }
     });
 
-    onRealPorts("draws the flags under deno run -P" + reason, async () => {
-      await using folder = await project();
-      await Deno.remove(`${folder.path}/flags`, { recursive: true });
-      const { stdout } = await run(script, [], {
+    it("writes nothing into its own folder, the site neither", async () => {
+      await using folder = new TemporaryFolder();
+      const { code, stdout, stderr } = await run(script, [], {
         cwd: folder.path,
-        root: folder.path,
-        permissions: ["-P"],
+        servers: serversAt(freePort()),
+        permissions: ["-A", `--deny-write=${ROOT}`],
       });
-      assertEquals(parseReport(stdout).flags, 20);
-      assertEquals((await folder.list("flags")).length, 194);
-      assertEquals(await folder.list("flags.new"), []);
+      assertEquals([code, parseReport(stdout).flags], [0, 20], stderr);
     });
 
     it("runs at any port, with the like", async () => {
@@ -134,14 +131,10 @@ for (const script of SCRIPTS) {
           `localhost:${port}`,
           `127.0.0.1:${port}`,
           `[::1]:${port}`,
-          `${folder.path}/downloads`,
-          `${folder.path}/flags`,
-          `${folder.path}/flags.new`,
         ]
       ) {
         const permissions = options(port, folder.path, value);
-        const name = value.startsWith("/") ? "--allow-write" : "--allow-net";
-        missing.push([permissions, name]);
+        missing.push([permissions, "--allow-net"]);
       }
       for (const [permissions, option] of missing) {
         const { code, stdout, stderr } = await run(script, ["-l", "5"], {
@@ -305,23 +298,11 @@ console.log(await executor.submit(load).catch((error) => error.message));`;
   });
 });
 
-describe("deno task", () => {
-  it("draw needs reading and writing alone, and draws once", async () => {
-    await using folder = await project();
-    await Deno.remove(`${folder.path}/flags`, { recursive: true });
-    for (const stderr of [/^.*Drawing 194 flags/s, /^(?!.*Drawing)/s]) {
-      const result = await outcome(
-        new Deno.Command(Deno.execPath(), {
-          args: ["task", "draw"],
-          cwd: folder.path,
-          stdin: "null",
-          stdout: "piped",
-          stderr: "piped",
-        }).spawn(),
-      );
-      assertEquals(result.code, 0);
-      assertMatch(result.stderr, stderr);
-      assertEquals((await folder.list("flags")).length, 194);
-    }
+describe("deno.lock", () => {
+  it("names @std alone: a first run fetches whatever stands there", async () => {
+    const lock = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.lock`));
+    assertEquals(Object.keys(lock.npm).map((name) => name.split("@")[0]), [
+      "deno-std",
+    ]);
   });
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
-import { startSite } from "../site/serve.ts";
+import { startSite } from "../site/start.ts";
 import {
   commandLine,
   FLAGS,

@@ -1,7 +1,16 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { delay } from "@std/async/delay";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
-import { serveSite, type Site, SITES, startSite } from "../site/serve.ts";
+import { expandCcArgs } from "../flags2_common.ts";
+import { serveSite, type Site, SITES } from "../site/serve.ts";
+import { startSite } from "../site/start.ts";
+import { flagsPage } from "../site/page.ts";
+import type { Plan, Served } from "./serve_in_network.ts";
 import { FLAGS, freePort, outcome, ROOT, STD } from "./testing.ts";
 
 /** Timers of this thread that go off at once, and are remembered. */
@@ -22,6 +31,32 @@ class InstantTimers implements Disposable {
     globalThis.setTimeout = this.#setTimeout;
   }
 }
+
+describe("flags/", () => {
+  it("holds the codes of country_codes.txt, each a GIF with its name", async () => {
+    const codes = expandCcArgs(false, true, []);
+    const folders = await Array.fromAsync(Deno.readDir(FLAGS));
+    assertEquals(
+      folders.filter((entry) => entry.isDirectory).map(({ name }) => name)
+        .sort(),
+      codes.map((cc) => cc.toLowerCase()),
+    );
+    const images = new Set<string>();
+    for (const cc of codes) {
+      const folder = `${FLAGS}/${cc.toLowerCase()}`;
+      const gif = await Deno.readFile(`${folder}/${cc.toLowerCase()}.gif`);
+      assertMatch(new TextDecoder().decode(gif.subarray(0, 6)), /^GIF8[79]a$/);
+      assertEquals(gif.at(-1), 0x3b, cc);
+      images.add(gif.join());
+      const { iso_cc, country } = JSON.parse(
+        await Deno.readTextFile(`${folder}/metadata.json`),
+      );
+      assertEquals(iso_cc, cc);
+      assertMatch(country, /^\p{L}/u);
+    }
+    assertEquals(images.size, codes.length);
+  });
+});
 
 describe("a site", () => {
   let stop: AbortController;
@@ -73,6 +108,51 @@ describe("a site", () => {
     }
   });
 
+  it("shows a page of its flags with their names at /, /flags and /flags/", async () => {
+    await serve({});
+    const pages = new Set<string>();
+    for (const path of ["/", "/flags", "/flags/", "/flags/?x"]) {
+      const response = await fetch(url + path);
+      assertEquals(response.status, 200, path);
+      assertEquals(
+        response.headers.get("content-type"),
+        "text/html; charset=utf-8",
+      );
+      pages.add(await response.text());
+    }
+    const [page, ...others] = pages;
+    assertEquals(others, []);
+
+    const flags = [...page!.matchAll(/<img src="([^"]*)"/g)].map((m) => m[1]);
+    assertEquals(flags.length, 194);
+    for (const path of flags) {
+      const response = await fetch(url + path);
+      await response.body?.cancel();
+      assertEquals(response.headers.get("content-type"), "image/gif");
+    }
+    for await (const { name, isDirectory } of Deno.readDir(FLAGS)) {
+      if (!isDirectory) continue;
+      const { country } = JSON.parse(
+        await Deno.readTextFile(`${FLAGS}/${name}/metadata.json`),
+      );
+      assertStringIncludes(page!.replaceAll("&#38;", "&"), `${country}</a>`);
+    }
+    // All that a browser loads: no script, nothing from elsewhere.
+    const loaded = [...page!.matchAll(/(?:src|href|url\()="?([^")]*)/g)];
+    assertEquals(
+      loaded.map((m) => m[1]!).filter((path) => !/^\/flags\//.test(path)),
+      ["data:,"],
+    );
+    assert(!/<script|@import|\son\w+=/.test(page!));
+  });
+
+  it("escapes the names on its page, and shows a flag without a name", () => {
+    const page = flagsPage(SITES.ERROR!, [["xx", '<b a="&">'], ["yy", ""]]);
+    assertStringIncludes(page, "<b>XX</b> &#60;b a=&#34;&#38;&#34;&#62;</a>");
+    assertStringIncludes(page, "<b>YY</b> </a>");
+    assertStringIncludes(page, "<h1>2 flags at localhost:8003</h1>");
+  });
+
   it("is at 127.0.0.1 and at [::1]", async () => {
     await serve({});
     const hosts = ["127.0.0.1", "localhost"];
@@ -87,13 +167,16 @@ describe("a site", () => {
 
   it("answers HEAD like GET, without a body", async () => {
     await serve({});
-    const get = await fetch(`${url}/flags/br/br.gif`);
-    const { length } = await get.bytes();
-    const head = await fetch(`${url}/flags/br/br.gif`, { method: "HEAD" });
-    assertEquals(head.status, 200);
-    assertEquals(head.headers.get("content-length"), `${length}`);
-    assertEquals(head.headers.get("content-type"), "image/gif");
-    assertEquals(await head.text(), "");
+    const types = [["/flags/br/br.gif", "image/gif"], ["/", "text/html"]];
+    for (const [path, type] of types) {
+      const get = await fetch(url + path);
+      const { length } = await get.bytes();
+      const head = await fetch(url + path, { method: "HEAD" });
+      assertEquals(head.status, 200);
+      assertEquals(head.headers.get("content-length"), `${length}`);
+      assertEquals(head.headers.get("content-type")?.split(";")[0], type);
+      assertEquals(await head.text(), "");
+    }
   });
 
   it("refuses other methods with 405 and names those that it takes", async () => {
@@ -109,9 +192,10 @@ describe("a site", () => {
   it("answers 404 for what is no flag", async () => {
     await serve({});
     const paths = [
-      "/",
-      "/flags",
-      "/flags/",
+      "//",
+      "/flags//",
+      "/flags/index.html",
+      "/index.html",
       "/flags/xx/xx.gif",
       "/flags/do/do.gif",
       "/flags/ad/ae.gif",
@@ -133,7 +217,7 @@ describe("a site", () => {
     assertEquals(await tally(100), { statuses: { 200: 100 }, waits: [] });
   });
 
-  it("DELAY answers everything half a second late, 404s and metadata, too", async () => {
+  it("DELAY answers everything half a second late, 404s, metadata and the page, too", async () => {
     await serve(SITES.DELAY!);
     const waits = Array(20).fill(500);
     for (
@@ -141,6 +225,7 @@ describe("a site", () => {
         ["br/br.gif", 200],
         ["xx/xx.gif", 404],
         ["br/metadata.json", 200],
+        ["", 200],
       ] as const
     ) {
       const counts = await tally(20, `/flags/${path}`);
@@ -174,8 +259,10 @@ describe("a site", () => {
 
   it("can be told other shares of errors and of late answers", async () => {
     await serve({ errors: 1, late: 0 });
-    const { statuses } = await tally(50);
-    assertEquals(statuses[200], undefined);
+    for (const path of ["/flags/br/br.gif", "/"]) {
+      const { statuses } = await tally(50, path);
+      assertEquals(statuses[200], undefined, path);
+    }
     port = freePort();
     url = `http://127.0.0.1:${port}`;
     await serve({ errors: 0, late: 1, delay: 7 });
@@ -258,4 +345,115 @@ describe("site/serve.ts", () => {
       assertEquals(rest, [""]);
     });
   }
+});
+
+/** Whether a program can be given a network of its own. */
+const hasNetworks = await (async () => {
+  try {
+    const args = ["-rn", "ip", "link", "set", "lo", "up"];
+    return (await new Deno.Command("unshare", { args }).output()).success;
+  } catch {
+    return false;
+  }
+})();
+
+describe("site/serve.ts, in a network of its own,", () => {
+  const itThere = (name: string, test: () => Promise<void>) =>
+    hasNetworks
+      ? it(name, test)
+      : it.skip(`${name} (left out: needs unshare -rn and ip)`, test);
+
+  async function serve(plan: Plan): Promise<Served> {
+    const program = `${ROOT}/tests/serve_in_network.ts`;
+    const words = [Deno.execPath(), "run", "-A", "--frozen", program];
+    const command = 'ip link set lo up && exec "$@"';
+    const child = new Deno.Command("unshare", {
+      args: ["-rn", "sh", "-c", command, "sh", ...words, JSON.stringify(plan)],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const { stdout, stderr } = await outcome(child);
+    assertEquals(stderr, "");
+    return JSON.parse(stdout);
+  }
+
+  const url = (port: number, path: string) =>
+    `http://localhost:${port}/${path}`;
+  const flag = (cc: string) => `flags/${cc}/${cc}.gif`;
+  const CODES = "ad br cn de eg fr in jp kr lt mx ng om pk qa ru".split(" ");
+  const ERROR_FLAGS = CODES.map((cc) => url(8003, flag(cc)));
+
+  itThere("serves all three, and Ctrl-C ends them with 130", async () => {
+    const { stdout, stderr, answers, code } = await serve({
+      options: [],
+      labels: ["local", "Delay", "ERROR"],
+      urls: [url(8001, flag("br")), url(8002, flag("br")), url(8001, "")],
+    });
+    assertEquals(
+      stdout,
+      [["LOCAL", 8001], ["DELAY", 8002], ["ERROR", 8003]].map(([name, port]) =>
+        `${name} site: http://localhost:${port}/flags\n`
+      ).join(""),
+    );
+    assertEquals([code, stderr], [130, ""]);
+    assertEquals(answers.map(([status]) => status), [200, 200, 200]);
+    assert(answers[1]![1] > 0.45, "DELAY was not late");
+  });
+
+  itThere("does not wait for late answers after Ctrl-C", async () => {
+    const { pending, code, stderr } = await serve({
+      options: ["-d", "60"],
+      labels: ["DELAY"],
+      urls: [],
+      pending: [url(8002, flag("br")), url(8002, "flags/")],
+    });
+    assertEquals([code, stderr], [130, ""]);
+    assertEquals(pending, ["TypeError", "TypeError"]);
+  });
+
+  itThere("-d 2 makes late answers 2 s late", async () => {
+    const { answers } = await serve({
+      options: ["-d", "2"],
+      labels: ["DELAY"],
+      urls: [url(8002, flag("br")), url(8002, flag("xx"))],
+    });
+    assertEquals(answers.map(([status]) => status), [200, 404]);
+    assert(answers.every(([, seconds]) => seconds > 1.9), `${answers}`);
+  });
+
+  itThere("-e 1 fails all of ERROR's requests, and no other's", async () => {
+    const { answers } = await serve({
+      options: ["-e", "1"],
+      labels: ["LOCAL", "ERROR"],
+      urls: [...ERROR_FLAGS, url(8001, flag("br"))],
+    });
+    const local = answers.pop()!;
+    assertEquals(local[0], 200);
+    assert(answers.every(([status]) => status >= 500), `${answers}`);
+  });
+
+  itThere("-e 0 -l 1 answers all of ERROR's requests late", async () => {
+    const { answers } = await serve({
+      options: ["-e", "0", "-l", "1", "-d", "1"],
+      labels: ["ERROR"],
+      urls: ERROR_FLAGS,
+    });
+    assert(answers.every(([status]) => status === 200), `${answers}`);
+    assert(answers.every(([, seconds]) => seconds > 0.95), `${answers}`);
+  });
+
+  itThere("--seed fails the same paths in each run", async () => {
+    const fates: string[] = [];
+    for (const seed of ["1", "1", "2", "3"]) {
+      const { answers } = await serve({
+        options: ["--seed", seed, "-e", "0.5", "-d", "0"],
+        labels: ["ERROR"],
+        urls: ERROR_FLAGS,
+      });
+      fates.push(answers.map(([status]) => status).join(" "));
+    }
+    assertEquals(fates[0], fates[1]);
+    assert(new Set(fates).size > 2, `${fates}`);
+  });
 });

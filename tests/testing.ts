@@ -25,13 +25,8 @@ export {
   TemporaryFolder,
 } from "../bench/scripts.ts";
 
-/** The flags as the sites serve them; drawn when there are none. */
+/** The flags as the sites serve them. */
 export const FLAGS = `${ROOT}/flags`;
-const drawn = await Deno.stat(FLAGS).catch(() => undefined);
-if (!drawn) {
-  const { drawFlags } = await import("../site/draw.ts");
-  await drawFlags(FLAGS, new AbortController().signal);
-}
 
 const { success: hasScript } = await new Deno.Command("sh", {
   args: ["-c", "command -v script && script --version"],
