@@ -10,12 +10,7 @@
  */
 
 import { expandCcArgs, SERVERS } from "../flags2_common.ts";
-import {
-  parseNumber,
-  parseOptions,
-  quote,
-  UsageError,
-} from "../lib/argparse.ts";
+import { ArgumentParser } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { tqdm } from "../lib/tqdm.ts";
 import { SITES } from "../site/serve.ts";
@@ -32,6 +27,9 @@ import {
 
 /** All codes, AA to ZZ. */
 export const EVERY: number = expandCcArgs(true, false, []).length;
+
+/** The chapter's number of connections. */
+const CONNECTIONS = 100;
 
 /** The numbers of connections in the chart. */
 const SWEEP = [1, 2, 5, 10, 30, 100, 300, 676];
@@ -117,7 +115,7 @@ export function table(rows: Row[], sequential?: Row): string {
  * @param codes How many codes, from AA on.
  * @param connections Requests at a time.
  * @param signal Ends the run.
- * @param servers Base URLs in place of those in `SERVERS`.
+ * @param server The DELAY site, or another.
  * @returns The run, with the time that the script reports, and the times at which
  *   its lines came.
  */
@@ -126,13 +124,11 @@ export async function race(
   codes: number,
   connections: number,
   signal: AbortSignal,
-  servers?: Record<string, string>,
+  server = "DELAY",
 ): Promise<{ row: Row; recording: Recording }> {
   await using folder = new TemporaryFolder();
-  const args = ["-e", "-v", "-s", "DELAY", "-l", codes, "-m", connections];
-  const [program, ...words] = commandLine(script, args.map(String), {
-    ...servers && { servers },
-  });
+  const args = ["-e", "-v", "-s", server, "-l", codes, "-m", connections];
+  const [program, ...words] = commandLine(script, args.map(String));
   const child = new Deno.Command(program!, {
     args: words,
     cwd: folder.path,
@@ -211,60 +207,42 @@ async function chart(rows: Row[], signal: AbortSignal): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-const USAGE = "usage: compare.ts [-h] [-f] [-l N] [-m CONCURRENT] [-s SCRIPT]";
-
-const HELP = `${USAGE}
-
-Run the three scripts on the DELAY site and compare their times, with a film of
+const parser = new ArgumentParser({
+  description:
+    `Run the three scripts on the DELAY site and compare their times, with a film of
 it in docs/race.svg; then the two concurrent ones over the number of
-connections, for docs/comparison.svg. With -l, -m or -s the comparison alone.
-
-options:
-  -h, --help            show this help message and exit
-  -f, --full            run all codes everywhere, half an hour; by default a run
-                        that takes long has fewer codes and is scaled
-  -l N, --limit N       the N first codes (default=${EVERY})
-  -m CONCURRENT, --max_req CONCURRENT
-                        concurrent requests (default=100)
-  -s SCRIPT, --script SCRIPT
-                        one of ${SCRIPTS.join(", ")} (default: all)`;
+connections, for docs/comparison.svg. With -l, -m or -s the comparison alone.`,
+}, {
+  full: {
+    flag: "-f",
+    help: "run all codes everywhere, half an hour; by default a run\n" +
+      "that takes long has fewer codes and is scaled",
+  },
+  limit: {
+    flag: "-l N",
+    bounds: { whole: true, min: 1, max: EVERY },
+    help: `the N first codes (default=${EVERY})`,
+  },
+  max_req: {
+    flag: "-m CONCURRENT",
+    bounds: { whole: true, min: 1, max: 1000 },
+    help: `concurrent requests (default=${CONNECTIONS})`,
+  },
+  script: {
+    flag: "-s SCRIPT",
+    choices: SCRIPTS,
+    help: "one of %(choices)s (default: all)",
+  },
+});
 
 async function main(signal: AbortSignal): Promise<void> {
-  const { help, full, _: words, ...given } = parseOptions(
-    Deno.args,
-    { help: "h", full: "f" },
-    {
-      limit: ["l", "N"],
-      max_req: ["m", "CONCURRENT"],
-      script: ["s", "SCRIPT"],
-    },
-  );
-  if (words.length > 0) {
-    throw new UsageError(`${quote(words[0]!)} is no option`);
-  }
-  const codes = parseNumber("--limit N", given.limit ?? `${EVERY}`, {
-    whole: true,
-    min: 1,
-    max: EVERY,
-  });
-  const connections = parseNumber(
-    "--max_req CONCURRENT",
-    given.max_req ?? "100",
-    { whole: true, min: 1, max: 1000 },
-  );
-  const scripts = SCRIPTS.filter((script) =>
-    [undefined, script].includes(given.script as Script)
-  );
-  if (scripts.length === 0) {
-    throw new UsageError(
-      `--script SCRIPT must be one of ${SCRIPTS.join(", ")}, not ${
-        quote(given.script!)
-      }`,
-    );
-  }
-  if (help) return console.log(HELP);
+  const { help, full, limit, max_req, script } = parser.parse(Deno.args);
+  if (help) return console.log(parser.help);
+  const codes = limit ?? EVERY;
+  const connections = max_req ?? CONNECTIONS;
+  const scripts = SCRIPTS.filter((name) => name === (script ?? name));
 
-  const { port } = new URL(SERVERS.DELAY);
+  const { port } = new URL(SERVERS["DELAY"]!);
   await using site = await startSite("DELAY", Number(port), signal);
   if (!site) console.error(`There is a server on port ${port} already.`);
 
@@ -282,7 +260,7 @@ async function main(signal: AbortSignal): Promise<void> {
     recordings.push({ ...recording, codes });
   }
   console.log(table(rows, rows.find(({ script }) => script === "sequential")));
-  if (Object.keys(given).length > 0) return;
+  if (limit || max_req || script) return;
   await Deno.writeTextFile(`${ROOT}/docs/race.svg`, film(recordings));
 
   const sequential = rows[0]!;
@@ -306,10 +284,13 @@ async function main(signal: AbortSignal): Promise<void> {
 
 if (import.meta.main) {
   const run = new AbortController();
-  using _ = abortOnInterrupt(run, () => {});
+  using _ = abortOnInterrupt(run);
   try {
     await main(run.signal);
   } catch (error) {
-    reportError(run.signal.aborted ? run.signal.reason : error, USAGE);
+    reportError(
+      run.signal.aborted ? run.signal.reason : error,
+      parser.usage,
+    );
   }
 }

@@ -73,8 +73,8 @@ asyncio       676          100    3.60 s    3.50 s            1.029  95.8 x`,
     const { signal } = new AbortController();
     await using site = await startSite("DELAY", port, signal);
     assert(site);
-    const DELAY = `http://localhost:${port}/flags`;
-    const { row, recording } = await race("asyncio", 10, 5, signal, { DELAY });
+    const url = `http://localhost:${port}/flags`;
+    const { row, recording } = await race("asyncio", 10, 5, signal, url);
     assertEquals(row, { ...row, codes: 10, run: 10, connections: 5 });
     assert(row.elapsed >= floor(10, 5) && row.elapsed < 10, `${row.elapsed}`);
     const { done, report } = recording;
@@ -88,9 +88,9 @@ asyncio       676          100    3.60 s    3.50 s            1.029  95.8 x`,
     const { signal } = new AbortController();
     const broken = () => new Response(null, { status: 500 });
     await using server = Deno.serve({ port: 0, onListen() {} }, broken);
-    const DELAY = `http://localhost:${server.addr.port}`;
+    const url = `http://localhost:${server.addr.port}`;
     await assertRejects(
-      () => race("asyncio", 1, 1, signal, { DELAY }),
+      () => race("asyncio", 1, 1, signal, url),
       Error,
       "flags2_asyncio.ts failed",
     );

@@ -45,10 +45,8 @@ async function fail(
 ): Promise<{ flags: number; stdout: string }> {
   const { within = [], holdAfter = Infinity, meanwhile } = options;
   await using site = new FaultSite({}, { holdAfter });
-  const servers = { LOCAL: site.url };
-  const child = start(script, ["-m", "4", ...args, ...CODES], {
+  const child = start(script, ["-s", site.url, "-m", "4", ...args, ...CODES], {
     cwd: folder.path,
-    servers,
     within,
   });
   const result = outcome(child);

@@ -181,9 +181,9 @@ async function download(
   site: FaultSite,
 ): Promise<Run> {
   await using folder = new TemporaryFolder();
-  const args = ["-v", "-t", `${timeout}`, "-m", `${concurReq}`, ...codes];
-  const servers = { LOCAL: site.url };
-  const outcome = await run(script, args, { cwd: folder.path, servers });
+  const limits = ["-t", `${timeout}`, "-m", `${concurReq}`];
+  const args = ["-v", "-s", site.url, ...limits, ...codes];
+  const outcome = await run(script, args, { cwd: folder.path });
   const lines = outcome.stdout.split("\n");
   const saved = (await folder.list()).map((name) =>
     name.replace(/\.gif$/, "").toUpperCase()
@@ -297,9 +297,8 @@ describe("Of the three scripts, among good answers,", () => {
     for (const script of SCRIPTS) {
       await using site = new FaultSite({ BR: "big" });
       await using folder = new TemporaryFolder();
-      const servers = { LOCAL: site.url };
-      const args = ["-t", `${PATIENCE}`, "BR"];
-      const { stdout } = await run(script, args, { cwd: folder.path, servers });
+      const args = ["-s", site.url, "-t", `${PATIENCE}`, "BR"];
+      const { stdout } = await run(script, args, { cwd: folder.path });
       assertEquals(parseReport(stdout).flags, 1);
       const saved = await Deno.readFile(`${folder.path}/downloads/br.gif`);
       assertEquals(await crypto.subtle.digest("SHA-256", saved), expected);
@@ -329,11 +328,11 @@ describe("Of the three scripts, when every answer is bad,", () => {
   async function fail(
     script: Script,
     args: string[],
-    servers: Record<string, string>,
+    url: string,
   ): Promise<string> {
     await using folder = new TemporaryFolder();
-    const words = [...args, "-m", "2", ...CODES];
-    const options = { cwd: folder.path, servers };
+    const words = ["-s", url, ...args, "-m", "2", ...CODES];
+    const options = { cwd: folder.path };
     const { code, stdout, stderr } = await run(script, words, options);
     assertEquals([code, stderr], [0, ""], stdout);
     assertEquals(await folder.list(), []);
@@ -350,8 +349,7 @@ describe("Of the three scripts, when every answer is bad,", () => {
     it(`the bar ends all the same: ${fault}`, async () => {
       await all(SCRIPTS.map(async (script) => {
         await using site = new FaultSite({ "*": fault });
-        const servers = { LOCAL: site.url };
-        const stdout = await fail(script, ["-t", `${timeout}`], servers);
+        const stdout = await fail(script, ["-t", `${timeout}`], site.url);
         const { elapsed: _, ...counts } = parseReport(stdout);
         const errors = CODES.length - notFound;
         assertEquals(counts, { flags: 0, notFound, errors, notTried: 0 });
@@ -363,9 +361,7 @@ describe("Of the three scripts, when every answer is bad,", () => {
   it("a refused connection is an error", async () => {
     await using site = new FaultSite();
     await all(SCRIPTS.map(async (script) => {
-      // No script starts a site of its own there.
-      const servers = { REMOTE: site.closedUrl };
-      const stdout = await fail(script, ["-v", "-s", "REMOTE"], servers);
+      const stdout = await fail(script, ["-v"], site.closedUrl);
       assertEquals(
         stdout.split("\n").slice(3, 5).sort(),
         CODES.map((cc) => line(cc, `Connection error: ${REFUSED}`)),

@@ -29,14 +29,9 @@ import {
   wait,
   whichThread,
 } from "./calls.ts";
+import { resultOf } from "./testing.ts";
 
 const module = import.meta.resolve("./calls.ts");
-
-/** Wait for a future that somebody runs, as a reader would. */
-async function resultOf<R>(future: Future<R>): Promise<R> {
-  for await (const done of asCompleted([future])) return done.result();
-  throw new Error("it was cancelled");
-}
 
 /** Its results, in the order in which `asCompleted` yields them. */
 async function results<R>(futures: Iterable<Future<R>>): Promise<R[]> {

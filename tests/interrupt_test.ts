@@ -4,10 +4,10 @@ import { describe, it } from "@std/testing/bdd";
 import { assertFlags, FaultSite, flagOf } from "./fault_site.ts";
 import {
   commandLine,
-  freePort,
   itInTerminal,
   outcome,
   parseReport,
+  projectAtFreePorts,
   quoted,
   ROOT,
   SCRIPTS,
@@ -51,9 +51,8 @@ for (const script of SCRIPTS) {
         await using site = new FaultSite({ AC: "404", AD: "503" }, {
           holdAfter: 9,
         });
-        const args = ["-m", "5", "-t", "60", ...CODES];
-        const servers = { LOCAL: site.url };
-        const child = start(script, args, { cwd: folder.path, servers });
+        const args = ["-s", site.url, "-m", "5", "-t", "60", ...CODES];
+        const child = start(script, args, { cwd: folder.path });
         const result = outcome(child);
         await site.asked(9 + connections);
         child.kill(signal);
@@ -77,11 +76,12 @@ for (const script of SCRIPTS) {
       });
 
       it(`ends the site that it started, too (${signal})`, async () => {
+        await using copy = await projectAtFreePorts();
         await using folder = new TemporaryFolder();
-        const port = freePort();
-        const servers = { DELAY: `http://localhost:${port}/flags` };
+        const port = copy.ports[1];
         const args = ["-a", "-m", "5", "-t", "60", "-v", "-s", "DELAY"];
-        const child = start(script, args, { cwd: folder.path, servers });
+        const options = { cwd: folder.path, root: copy.path };
+        const child = start(script, args, options);
         const result = outcome(child);
         await until(async () => (await folder.list()).length > 0);
         assert(await listens(port));
@@ -113,9 +113,8 @@ for (const script of SCRIPTS) {
       async () => {
         await using folder = new TemporaryFolder();
         await using site = new FaultSite({}, { holdAfter: 4 });
-        const servers = { LOCAL: site.url };
-        const args = ["-m", "5", "-t", "60", ...CODES];
-        const words = commandLine(script, args, { servers });
+        const args = ["-s", site.url, "-m", "5", "-t", "60", ...CODES];
+        const words = commandLine(script, args);
         const child = new Deno.Command("script", {
           args: ["-qec", `echo $$ > pid; exec ${quoted(words)}`, "/dev/null"],
           cwd: folder.path,
@@ -180,9 +179,8 @@ describe("Ctrl-C at any moment", () => {
       const twice = chance() < 0.5;
       const what = `SEED=${seed}, ${i}: flags2_${script}.ts, ${signal} after ` +
         `${first} ms${twice ? ` and SIGINT ${second} ms later` : ""}`;
-      const args = ["-v", "-m", "5", ...CODES];
-      const servers = { LOCAL: site.url };
-      const child = start(script, args, { cwd: folder.path, servers });
+      const args = ["-v", "-s", site.url, "-m", "5", ...CODES];
+      const child = start(script, args, { cwd: folder.path });
       const result = outcome(child);
       await delay(first);
       const kill = (signal: Deno.Signal) => {

@@ -1,9 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
-  freePort,
   parseReport,
-  project,
+  projectAtFreePorts,
   ROOT,
   run,
   SCRIPTS,
@@ -89,15 +88,14 @@ describe("with --import-map=imports.jsr.json", () => {
         },
       );
       const jsrHost = `127.0.0.1:${server.addr.port}`;
-      await using folder = await project();
-      const port = freePort();
+      await using folder = await projectAtFreePorts();
+      const [port] = folder.ports;
       const site = ["localhost", "127.0.0.1", "[::1]"].map((host) =>
         `${host}:${port}`
       );
       const { code, stdout, stderr } = await run(script, ["-l", "5"], {
         cwd: folder.path,
         root: folder.path,
-        servers: { LOCAL: `http://localhost:${port}/flags` },
         permissions: [
           "-P",
           `--allow-import=${jsrHost}`,

@@ -9,6 +9,7 @@ import {
   run,
   type Script,
   SCRIPTS,
+  siteAtFreePort,
   TemporaryFolder,
 } from "./testing.ts";
 
@@ -108,15 +109,12 @@ async function copy(from: string, to: string): Promise<void> {
 async function downloaded(
   script: Script,
   args: string[],
-  label: string,
   host: string,
 ) {
   await using folder = new TemporaryFolder();
-  const servers = { [label]: `http://${host}/flags` };
-  const { code, stdout, stderr } = await run(script, ["-s", label, ...args], {
-    cwd: folder.path,
-    servers,
-  });
+  const words = ["-s", `http://${host}/flags`, ...args];
+  const options = { cwd: folder.path };
+  const { code, stdout, stderr } = await run(script, words, options);
   assertEquals(code, 0, stdout + stderr);
   const { elapsed: _, ...counts } = parseReport(stdout);
   const files = new Map<string, Uint8Array>();
@@ -207,14 +205,11 @@ describe("site/nginx.conf", () => {
           const real = await downloaded(
             script,
             args,
-            label,
             nginx.hosts[label],
           );
-          const builtIn = `localhost:${freePort()}`;
-          assertEquals(
-            real,
-            await downloaded(script, args, label, builtIn),
-          );
+          await using site = await siteAtFreePort(label);
+          const { host } = new URL(site.url);
+          assertEquals(real, await downloaded(script, args, host));
           assertEquals([real.counts.flags, real.files.size], [flags, flags]);
         }
       },

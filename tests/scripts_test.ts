@@ -5,16 +5,17 @@ import { startSite } from "../site/start.ts";
 import {
   commandLine,
   FLAGS,
-  freePort,
   itInTerminal,
   type Outcome,
   outcome,
   parseReport,
+  projectAtFreePorts,
   quoted,
   ROOT,
   run,
   type Script,
   SCRIPTS,
+  siteAtFreePort,
   start,
   STD,
   TemporaryFolder,
@@ -22,17 +23,14 @@ import {
 
 const DEFAULT_CONCUR_REQ = { sequential: 1, threadpool: 30, asyncio: 5 };
 
-/** Run a script in a folder of its own; its site is at a free port. */
+/** Run a script in a folder of its own. */
 async function runThere(
   script: Script,
   args: string[],
-  port = freePort(),
+  root = ROOT,
 ): Promise<Outcome & { saved: string[] }> {
   await using folder = new TemporaryFolder();
-  const outcome = await run(script, args, {
-    cwd: folder.path,
-    servers: serversAt(port),
-  });
+  const outcome = await run(script, args, { cwd: folder.path, root });
   assertPlain(outcome);
   const saved = await folder.list();
   for (const name of saved) {
@@ -50,11 +48,6 @@ async function runThere(
 function assertPlain({ stdout, stderr }: Outcome): void {
   // deno-lint-ignore no-control-regex
   assert(!/[\x00-\x09\x0b-\x1f\x7f-\x9f]/.test(stdout + stderr));
-}
-
-function serversAt(port: number): Record<string, string> {
-  const url = `http://localhost:${port}/flags`;
-  return { LOCAL: url, DELAY: url, ERROR: url };
 }
 
 /**
@@ -79,7 +72,7 @@ function countingServer(expected: number) {
     return new Response(null, { status: 404 });
   });
   return {
-    port: server.addr.port,
+    url: `http://localhost:${server.addr.port}/flags`,
     counts,
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
@@ -90,8 +83,10 @@ for (const script of SCRIPTS) {
 
   describe(name, () => {
     it("downloads the top 20 from LOCAL by default, and starts the site", async () => {
-      const port = freePort();
-      const { code, stdout, stderr, saved } = await runThere(script, [], port);
+      await using copy = await projectAtFreePorts();
+      const [port] = copy.ports;
+      const outcome = await runThere(script, [], copy.path);
+      const { code, stdout, stderr, saved } = outcome;
       assertEquals(code, 0);
       const connections = DEFAULT_CONCUR_REQ[script];
       const most = Math.min(connections, 20);
@@ -113,7 +108,9 @@ for (const script of SCRIPTS) {
     });
 
     it("finds 194 of 676 possible codes on LOCAL", async () => {
-      const { code, stdout, saved } = await runThere(script, ["-e"]);
+      await using site = await siteAtFreePort("LOCAL");
+      const args = ["-s", site.url, "-e"];
+      const { code, stdout, saved } = await runThere(script, args);
       assertEquals(code, 0);
       const { flags, notFound, errors } = parseReport(stdout);
       assertEquals([flags, notFound, errors], [194, 482, 0]);
@@ -122,7 +119,8 @@ for (const script of SCRIPTS) {
 
     it("accounts for every code on ERROR", async () => {
       const limit = script === "sequential" ? 11 : 100;
-      const args = `-s ERROR -al ${limit} -m 100`.split(" ");
+      await using site = await siteAtFreePort("ERROR");
+      const args = `-s ${site.url} -al ${limit} -m 100`.split(" ");
       const { code, stdout, saved } = await runThere(script, args);
       assertEquals(code, 0);
       const search = new RegExp(
@@ -138,30 +136,44 @@ for (const script of SCRIPTS) {
     });
 
     it("downloads from a server that is there already", async () => {
-      const port = freePort();
+      await using copy = await projectAtFreePorts();
+      const [port] = copy.ports;
       const { signal } = new AbortController();
       await using _site = await startSite("LOCAL", port, signal);
       for (let again = 0; again < 2; again++) {
-        const { stdout, stderr, saved } = await runThere(script, ["-a"], port);
+        const outcome = await runThere(script, ["-a"], copy.path);
+        const { stdout, stderr, saved } = outcome;
         assertEquals(parseReport(stdout).flags, 194);
         assertEquals(stderr, "");
         assertEquals(saved.length, 194);
       }
     });
 
+    it("downloads from any base URL, with its host as the label", async () => {
+      await using site = await siteAtFreePort("LOCAL");
+      const args = ["-s", `${site.url}/`, "br", "us"];
+      const { code, stdout, stderr } = await runThere(script, args);
+      const { host } = new URL(site.url);
+      assertEquals([code, stderr], [0, ""]);
+      assertEquals(stdout.split("\n")[0], `${host} site: ${site.url}`);
+      assertEquals(parseReport(stdout).flags, 2);
+    });
+
     it("never has more requests in flight than -m, and reaches it", async () => {
       for (const maxReq of script === "sequential" ? [7] : [3, 40]) {
         const most = script === "sequential" ? 1 : maxReq;
         await using server = countingServer(most);
-        const args = ["-s", "delay", "-m", `${maxReq}`, "a", "b"];
-        const { stdout } = await runThere(script, args, server.port);
+        const args = ["-s", server.url, "-m", `${maxReq}`, "a", "b"];
+        const { stdout } = await runThere(script, args);
         assertEquals(server.counts, { requests: 52, most });
         assertEquals(parseReport(stdout).notFound, 52);
       }
     });
 
     it("prints a line for each code in place of the bar, with -v", async () => {
-      const { stdout } = await runThere(script, ["-v", "br", "zz", "us"]);
+      await using site = await siteAtFreePort("LOCAL");
+      const args = ["-s", site.url, "-v", "br", "zz", "us"];
+      const { stdout } = await runThere(script, args);
       const lines = stdout.split("\n").slice(3, 6);
       assertEquals(lines.sort(), ["BR OK", "US OK", "ZZ not found"]);
       assertEquals(stdout.split("\n")[6], "-".repeat(20));
@@ -172,8 +184,9 @@ for (const script of SCRIPTS) {
         { hostname: "127.0.0.1", port: 0, onListen() {} },
         () => new Response(null, { status: 503 }),
       );
-      const args = ["-v", "br", "us"];
-      const { code, stdout } = await runThere(script, args, server.addr.port);
+      const url = `http://localhost:${server.addr.port}/flags`;
+      const args = ["-s", url, "-v", "br", "us"];
+      const { code, stdout } = await runThere(script, args);
       assertEquals(code, 0);
       assertEquals(stdout.split("\n").slice(3, 5).sort(), [
         "*** Error for BR: HTTP error 503 - Service Unavailable",
@@ -206,6 +219,7 @@ options:
   -s LABEL, --server LABEL
                         Server to hit; one of DELAY, ERROR, LOCAL, REMOTE
                         (default=LOCAL)
+                        or the base URL of another, http(s)://HOST/PATH
   -t SECONDS, --timeout SECONDS
                         give up on a request after SECONDS (default=10)
   -v, --verbose         output detailed progress info
@@ -216,9 +230,8 @@ options:
     it("answers a bad command line with one line and the usage", async () => {
       await using server = countingServer(1);
       await using folder = new TemporaryFolder();
-      const servers = serversAt(server.port);
-      const options = { cwd: folder.path, servers };
-      const outcome = await run(script, ["br", "-m", "1e3"], options);
+      const args = ["-s", server.url, "br", "-m", "1e3"];
+      const outcome = await run(script, args, { cwd: folder.path });
       assertPlain(outcome);
       const { code, stdout, stderr } = outcome;
       assertEquals([code, stdout], [2, ""]);
@@ -232,8 +245,8 @@ options:
 
     it("says in one line that its output cannot be written", async () => {
       await using folder = new TemporaryFolder();
-      const servers = serversAt(freePort());
-      const words = commandLine(script, ["-v", "br"], { servers });
+      await using site = await siteAtFreePort("LOCAL");
+      const words = commandLine(script, ["-s", site.url, "-v", "br"]);
       const { code, stderr } = await outcome(
         new Deno.Command("sh", {
           args: ["-c", `${quoted(words)} > /dev/full`],
@@ -249,13 +262,11 @@ options:
       ]);
     });
 
-    it("accounts for every code when REMOTE cannot be reached", async () => {
+    it("accounts for every code when a site cannot be reached", async () => {
       // No name server knows this name (RFC 6761), wherever the tests run.
-      await using folder = new TemporaryFolder();
-      const servers = { REMOTE: "http://flupy.invalid/data/flags" };
-      const args = ["-s", "remote", "-t", "5", "br", "us"];
-      const options = { cwd: folder.path, servers };
-      const { code, stdout, stderr } = await run(script, args, options);
+      const url = "http://flupy.invalid/data/flags";
+      const args = ["-s", url, "-t", "5", "br", "us"];
+      const { code, stdout, stderr } = await runThere(script, args);
       assertEquals([code, stderr], [0, ""]);
       assertEquals(parseReport(stdout).errors, 2);
     });
@@ -270,8 +281,7 @@ describe("in a pseudo-terminal, a script", () => {
     env: Record<string, string>,
   ): Promise<string> {
     await using folder = new TemporaryFolder();
-    const servers = serversAt(freePort());
-    const words = commandLine(script, args, { servers });
+    const words = commandLine(script, args);
     const unset = env.NO_COLOR ? "" : "NO_COLOR";
     const { stdout } = await outcome(
       new Deno.Command("script", {
@@ -292,7 +302,9 @@ describe("in a pseudo-terminal, a script", () => {
 
   for (const script of SCRIPTS) {
     itInTerminal(`moves its bar in place: ${script}`, async () => {
-      const text = await screen(script, "-s DELAY -m 1 -l 3".split(" "), {});
+      await using site = await siteAtFreePort("DELAY");
+      const args = ["-s", site.url, ..."-m 1 -l 3".split(" ")];
+      const text = await screen(script, args, {});
       const lines = text.replaceAll("\r\n", "\n").split("\n");
       const bars = lines.filter((line) => line.includes("%"));
       assertEquals(bars.length, 1, text);
@@ -307,7 +319,8 @@ describe("in a pseudo-terminal, a script", () => {
     itInTerminal(
       `is coloured, but not under NO_COLOR: ${script}`,
       async () => {
-        const args = ["-v", "br", "zz"];
+        await using site = await siteAtFreePort("LOCAL");
+        const args = ["-s", site.url, "-v", "br", "zz"];
         const coloured = await screen(script, args, {});
         assert(coloured.includes("BR \x1b[32mOK\x1b[39m"), coloured);
         assert(coloured.includes("ZZ \x1b[33mnot found\x1b[39m"), coloured);
@@ -325,11 +338,11 @@ describe("in a pseudo-terminal, a script", () => {
 
 describe("two scripts that start at the same time", () => {
   it("share one site, and account for every code", async () => {
+    await using copy = await projectAtFreePorts();
     await using first = new TemporaryFolder();
     await using second = new TemporaryFolder();
-    const servers = serversAt(freePort());
     const children = [first, second].map(({ path: cwd }) =>
-      start("asyncio", ["-a"], { cwd, servers })
+      start("asyncio", ["-a"], { cwd, root: copy.path })
     );
     for (const { code, stdout } of await Promise.all(children.map(outcome))) {
       const { flags, errors } = parseReport(stdout);
@@ -343,13 +356,13 @@ describe("main", () => {
     it(`notices that ${counted} of 2 codes are counted`, async () => {
       await using folder = new TemporaryFolder();
       const program = `
-import { Counter, main, SERVERS } from "${ROOT}/flags2_common.ts";
-SERVERS.REMOTE = "http://flupy.invalid/data/flags";
-await main(async () => Object.assign(new Counter(), { ok: ${counted} }), 1, 1);
+import { Counter, main } from "${ROOT}/flags2_common.ts";
+await main(async () => new Counter(${counted}), 1, 1);
 `;
       await Deno.writeTextFile(`${folder.path}/program.ts`, program);
       const config = `--config=${ROOT}/deno.json`;
-      const words = ["program.ts", "-s", "REMOTE", "br", "us"];
+      const url = "http://flupy.invalid/data/flags";
+      const words = ["program.ts", "-s", url, "br", "us"];
       const { code, stdout, stderr } = await outcome(
         new Deno.Command(Deno.execPath(), {
           args: ["run", "-A", ...STD, config, ...words],

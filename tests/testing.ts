@@ -6,8 +6,11 @@
  */
 
 import { it } from "@std/testing/bdd";
+import { asCompleted, type Future } from "../lib/futures.ts";
+import { startSite } from "../site/start.ts";
 import {
   commandLine,
+  freePort,
   ROOT,
   type Script,
   type ScriptOptions,
@@ -40,6 +43,12 @@ export function itInTerminal(name: string, test: () => Promise<void>): void {
   else it.skip(`${name} (left out: needs util-linux script)`, test);
 }
 
+/** Wait for a future that somebody runs, as a reader would. */
+export async function resultOf<R>(future: Future<R>): Promise<R> {
+  for await (const done of asCompleted([future])) return done.result();
+  throw new Error("it was cancelled");
+}
+
 /** A copy of the project with its flags, to run in or to change. */
 export async function project(): Promise<TemporaryFolder> {
   const folder = new TemporaryFolder();
@@ -50,6 +59,45 @@ export async function project(): Promise<TemporaryFolder> {
   }).output();
   if (!success) throw new Error("the project cannot be copied");
   return folder;
+}
+
+/** A copy of the project whose sites are at free ports. */
+export interface ProjectAtFreePorts extends TemporaryFolder {
+  /** Where its sites are: LOCAL, DELAY, ERROR. */
+  readonly ports: readonly [number, number, number];
+}
+
+/**
+ * A copy of the project whose sites are at free ports, in the permission set,
+ * too: a server may be at their own.
+ */
+export async function projectAtFreePorts(): Promise<ProjectAtFreePorts> {
+  const copy = await project();
+  const ports = [freePort(), freePort(), freePort()] as const;
+  for (const folder of [copy.path, `${copy.path}/site`]) {
+    for await (const { name } of Deno.readDir(folder)) {
+      if (!/\.(ts|json)$/.test(name)) continue;
+      const text = await Deno.readTextFile(`${folder}/${name}`);
+      await Deno.writeTextFile(
+        `${folder}/${name}`,
+        text.replace(/\b800[123]\b/g, (port) => `${ports[+port - 8001]}`),
+      );
+    }
+  }
+  return Object.assign(copy, { ports });
+}
+
+/** One of the sites at a free port, on a thread of these tests. */
+export async function siteAtFreePort(
+  label: string,
+): Promise<AsyncDisposable & { url: string }> {
+  const port = freePort();
+  const { signal } = new AbortController();
+  const site = (await startSite(label, port, signal))!;
+  return {
+    url: `http://localhost:${port}/flags`,
+    [Symbol.asyncDispose]: () => site[Symbol.asyncDispose](),
+  };
 }
 
 /** How to run a script as a child process. */
