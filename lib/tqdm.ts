@@ -161,7 +161,7 @@ class Bar implements Disposable {
     this.#interval = output.isTerminal() ? INTERVAL : Infinity;
     if (output.isTerminal()) {
       this.#draw();
-      addEventListener("unload", this.#endLine);
+      addEventListener("unload", this.#end);
     }
   }
 
@@ -171,16 +171,18 @@ class Bar implements Disposable {
     if (this.#now() - this.#drawn >= this.#interval) this.#draw();
   }
 
-  /** The last drawing, and the end of the line. */
+  /** The loop is left. */
   [Symbol.dispose](): void {
-    removeEventListener("unload", this.#endLine);
-    if (this.#output.isTerminal()) this.#draw();
-    else this.#output.write(this.#text());
-    this.#endLine();
+    removeEventListener("unload", this.#end);
+    this.#end();
   }
 
-  /** Also when the process is ended in the middle of the loop. */
-  #endLine = () => this.#output.write("\n");
+  /** The last drawing; also when the process is ended in the middle of a loop. */
+  #end = () => {
+    if (this.#output.isTerminal()) this.#draw();
+    else this.#output.write(this.#text());
+    this.#output.write("\n");
+  };
 
   #draw(): void {
     this.#drawn = this.#now();

@@ -61,10 +61,10 @@ const FLAG_URL =
  * Serve a site on this thread.
  *
  * @param site What becomes of the requests, and on which port.
- * @param signal Ends the serving.
+ * @param signal Ends the serving; without it the thread's end does.
  * @throws {Deno.errors.AddrInUse} When there is a server already.
  */
-export function serveSite(site: Site, signal: AbortSignal): void {
+export function serveSite(site: Site, signal?: AbortSignal): void {
   const files: Files = new Map();
   const handler = async (request: Request): Promise<Response> => {
     const chance = fate(request.url, site.seed);
@@ -78,7 +78,7 @@ export function serveSite(site: Site, signal: AbortSignal): void {
   const failed = new AbortController();
   const options = {
     port: site.port,
-    signal: AbortSignal.any([signal, failed.signal]),
+    signal: AbortSignal.any([failed.signal, ...signal ? [signal] : []]),
     onListen() {},
   };
   for (const host of HOSTS) {

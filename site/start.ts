@@ -75,8 +75,8 @@ export async function startSite(
       permissions,
     }),
   );
-  const site = { ...SITES[name]!, port };
-  const serving = [thread.submit(serveSite, site, signal)];
+  // Without the signal: requests are given up before the site is.
+  const serving = [thread.submit(serveSite, { ...SITES[name]!, port })];
   try {
     for await (const future of asCompleted(serving)) future.result();
   } catch (error) {

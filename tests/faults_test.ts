@@ -92,7 +92,7 @@ const PROMISES: [promise: string, Fault, message: string][] = [
   ],
   ["500 is an error", "500", "HTTP error 500 - Internal Server Error"],
   ["503 is an error", "503", UNAVAILABLE],
-  ["an unassigned status is an error", "599", "HTTP error 599"],
+  ["an unassigned status is an error", "599", "HTTP error 599 - Unassigned"],
   [
     "an empty reason phrase is replaced by the standard's",
     "503 without a reason",
