@@ -46,7 +46,7 @@ async function fail(
   const { within = [], holdAfter = Infinity, meanwhile } = options;
   await using site = new FaultSite({}, { holdAfter });
   const servers = { LOCAL: site.url };
-  const child = start(script, ["-m", "4", ...args, ...CODES], {
+  const child = start(script, ["-m", "4", "-t", "60", ...args, ...CODES], {
     cwd: folder.path,
     servers,
     within,
