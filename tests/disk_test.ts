@@ -45,7 +45,8 @@ async function fail(
 ): Promise<{ flags: number; stdout: string }> {
   const { within = [], holdAfter = Infinity, meanwhile } = options;
   await using site = new FaultSite({}, { holdAfter });
-  const child = start(script, ["-s", site.url, "-m", "4", ...args, ...CODES], {
+  const words = ["-s", site.url, "-m", "4", "-t", "60", ...args, ...CODES];
+  const child = start(script, words, {
     cwd: folder.path,
     within,
   });

@@ -179,22 +179,6 @@ for (const script of SCRIPTS) {
       assertEquals(stdout.split("\n")[6], "-".repeat(20));
     });
 
-    it("says what went wrong, with -v", async () => {
-      await using server = Deno.serve(
-        { hostname: "127.0.0.1", port: 0, onListen() {} },
-        () => new Response(null, { status: 503 }),
-      );
-      const url = `http://localhost:${server.addr.port}/flags`;
-      const args = ["-s", url, "-v", "br", "us"];
-      const { code, stdout } = await runThere(script, args);
-      assertEquals(code, 0);
-      assertEquals(stdout.split("\n").slice(3, 5).sort(), [
-        "*** Error for BR: HTTP error 503 - Service Unavailable",
-        "*** Error for US: HTTP error 503 - Service Unavailable",
-      ]);
-      assertEquals(parseReport(stdout).errors, 2);
-    });
-
     it("shows its help with its own name, on stdout", async () => {
       const { code, stdout, stderr, saved } = await runThere(script, ["-h"]);
       assertEquals([code, stderr, saved], [0, "", []]);

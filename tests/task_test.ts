@@ -1,37 +1,26 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { describe, it } from "@std/testing/bdd";
+import { describe } from "@std/testing/bdd";
 import { assertFlags, FaultSite } from "./fault_site.ts";
 import {
   commandLine,
+  itInTerminal,
   outcome,
   parseReport,
+  quoted,
   SCRIPTS,
   TemporaryFolder,
 } from "./testing.ts";
 
 const CODES = "AA AB AC AD AE AF AG AH AI AJ".split(" ");
 
-const hasTerminal = Deno.build.os === "linux" && await (async () => {
-  try {
-    const args = ["-qec", "true", "/dev/null"];
-    return (await new Deno.Command("script", { args }).output()).success;
-  } catch {
-    return false;
-  }
-})();
-const itInTerminal = hasTerminal ? it : it.skip;
-const because = hasTerminal ? "" : " (left out: needs script(1) of Linux)";
-
 describe("One Ctrl-C in a terminal, under deno task,", () => {
   for (const script of SCRIPTS) {
-    itInTerminal(`lets flags2_${script}.ts report${because}`, async () => {
+    itInTerminal(`lets flags2_${script}.ts report`, async () => {
       await using folder = new TemporaryFolder();
       await using site = new FaultSite({}, { holdAfter: 4 });
-      const args = ["-s", site.url, "-m", "3", ...CODES];
-      const words = commandLine(script, args);
-      const command = words.slice(1)
-        .map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
-      const config = { tasks: { flags: `deno ${command}` } };
+      const args = ["-s", site.url, "-m", "3", "-t", "60", ...CODES];
+      const command = `deno ${quoted(commandLine(script, args).slice(1))}`;
+      const config = { tasks: { flags: command } };
       const path = `${folder.path}/deno.json`;
       await Deno.writeTextFile(path, JSON.stringify(config));
       const child = new Deno.Command("script", {

@@ -226,14 +226,16 @@ describe("tqdm in a pseudo-terminal", () => {
   itInTerminal("fits the window, follows it and moves", async () => {
     await using folder = new TemporaryFolder();
     const loop = `import { tqdm } from "${ROOT}/lib/tqdm.ts";
+const resize = { args: ["cols", "50"], stdin: "inherit" } as const;
+let done = 0;
 for await (const _ of tqdm(Array(12).keys().map(async (n) => n), { total: 12 })) {
   await new Promise((resolve) => setTimeout(resolve, 100));
+  if (++done === 6) await new Deno.Command("stty", resize).spawn().status;
 }`;
     await Deno.writeTextFile(`${folder.path}/loop.ts`, loop);
-    const deno = `${Deno.execPath()} run --no-check ${folder.path}/loop.ts`;
-    const resize = "sleep 0.6; stty cols 50 < /dev/tty";
+    const deno = `${Deno.execPath()} run --allow-run ${folder.path}/loop.ts`;
     const { stdout } = await new Deno.Command("script", {
-      args: ["-qec", `stty cols 70; (${resize}) & ${deno}`, "/dev/null"],
+      args: ["-qec", `stty cols 70; ${deno}`, "/dev/null"],
       stdin: "null",
     }).output();
     const drawings = new TextDecoder().decode(stdout).split("\r")
