@@ -54,7 +54,7 @@ describe("the default permission set", () => {
     const hosts = ["localhost", "127.0.0.1", "[::1]"].flatMap((host) =>
       [8001, 8002, 8003].map((port) => `${host}:${port}`)
     );
-    assertEquals(SET.net, ["flupy.org", ...hosts]);
+    assertEquals(SET.net, ["flupy.org", "www.fluentpython.com", ...hosts]);
   });
 });
 
@@ -134,6 +134,21 @@ for (const script of SCRIPTS) {
         assertEquals([flags, notTried], [0, 5]);
       }
       assertEquals(await folder.list(), []);
+    });
+
+    it("names a host that -s gives and nobody granted", async () => {
+      await using folder = await project();
+      const args = ["-s", "http://localhost:9000/flags", "br"];
+      const { code, stdout, stderr } = await run(script, args, {
+        cwd: folder.path,
+        root: folder.path,
+        permissions: ["-P"],
+      });
+      assertEquals([code, parseReport(stdout).notTried], [1, 1]);
+      assertMatch(
+        ours(stderr),
+        /^\*\*\* --allow-net=localhost:9000 is needed: .*\n$/,
+      );
     });
 
     it("says so in another folder, where -P does not reach", async () => {

@@ -335,30 +335,108 @@ describe("two scripts that start at the same time", () => {
   });
 });
 
-describe("main", () => {
-  for (const [counted, notTried] of [[1, 1], [3, -1]]) {
-    it(`notices that ${counted} of 2 codes are counted`, async () => {
-      await using folder = new TemporaryFolder();
-      const program = `
-import { Counter, main } from "${ROOT}/flags2_common.ts";
-await main(async () => new Counter(${counted}), 1, 1);
+/** Run a script that a reader may write, with the shared module. */
+async function runOwn(program: string, args: string[]): Promise<Outcome> {
+  await using folder = new TemporaryFolder();
+  const imports = `import * as common from "${ROOT}/flags2_common.ts";
+import * as futures from "${ROOT}/lib/futures.ts";
+const { Counter, downloadOne, HTTPError, HTTPStatus, main } = common;
 `;
-      await Deno.writeTextFile(`${folder.path}/program.ts`, program);
-      const config = `--config=${ROOT}/deno.json`;
-      const url = "http://flupy.invalid/data/flags";
-      const words = ["program.ts", "-s", url, "br", "us"];
-      const { code, stdout, stderr } = await outcome(
-        new Deno.Command(Deno.execPath(), {
-          args: ["run", "-A", ...STD, config, ...words],
-          cwd: folder.path,
-          stdin: "null",
-          stdout: "piped",
-          stderr: "piped",
-        }).spawn(),
-      );
+  await Deno.writeTextFile(`${folder.path}/own.ts`, imports + program);
+  const config = `--config=${ROOT}/deno.json`;
+  return await outcome(
+    new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", ...STD, config, "own.ts", ...args],
+      cwd: folder.path,
+      env: { NO_COLOR: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn(),
+  );
+}
+
+describe("a reader's own script", () => {
+  it("may write the chapter's idiom: a dictionary from futures to codes", async () => {
+    await using site = await siteAtFreePort("ERROR");
+    const idiom = `
+await main(async (ccList, baseUrl, verbose, maxWorkers) => {
+  const counter = new Counter();
+  const options = { maxWorkers, ...common.threadOptions() };
+  await using executor = new futures.ThreadPoolExecutor(options);
+  const toDoMap = new Map();
+  for (const cc of ccList) {
+    toDoMap.set(executor.submit(downloadOne, cc, baseUrl, verbose), cc);
+  }
+  for await (const future of futures.asCompleted(toDoMap.keys())) {
+    try {
+      counter[future.result().status] += 1;
+    } catch (error) {
+      if (!(error instanceof HTTPError)) throw error;
+      console.log(toDoMap.get(future), error.status);
+      counter[HTTPStatus.error] += 1;
+    }
+  }
+  return counter;
+}, 7, 1000);
+`;
+    const args = ["-s", site.url, "-al", "60", "-v"];
+    const { code, stdout, stderr } = await runOwn(idiom, args);
+    assertEquals([code, stderr], [0, ""], stdout);
+    const { flags, errors } = parseReport(stdout);
+    assertEquals(flags + errors, 60);
+    const failed = stdout.match(/^[A-Z]{2} 50[0-3]$/gm) ?? [];
+    assertEquals(failed.length, errors);
+    assertEquals(stdout.match(/^[A-Z]{2} OK$/gm)?.length, flags);
+  });
+
+  it("that makes a mistake is told so with its stack, and no count", async () => {
+    await using site = await siteAtFreePort("LOCAL");
+    const mistake = `
+await main(async (ccList, baseUrl, verbose) => {
+  const counter = new Counter();
+  for (const [i, cc] of ccList.entries()) {
+    if (i === 2) counter.nothing.such += 1;
+    const { status } = await downloadOne(cc, baseUrl, verbose);
+    counter[status] += 1;
+  }
+  return counter;
+}, 1, 1);
+`;
+    const args = ["-s", site.url, "-v", "br", "cn", "us"];
+    const { code, stdout, stderr } = await runOwn(mistake, args);
+    assertEquals(code, 1);
+    assertEquals(stdout.split("\n").slice(3), ["BR OK", "CN OK", ""]);
+    assertMatch(stderr, /^TypeError: [^\n]*\n +at .*own\.ts:\d+/);
+  });
+
+  for (
+    const [thrown, told] of [
+      ["new common.HTTPError(503, 'Service Unavailable')", "503 Service"],
+      ["new common.ConnectionError('Timed out')", "Timed out"],
+      ["new Deno.errors.PermissionDenied('Not here')", "Not here"],
+    ] as const
+  ) {
+    it(`that throws ${thrown} is told so in one line`, async () => {
+      const program = `await main(() => Promise.reject(${thrown}), 1, 1);`;
+      const args = ["-s", "http://flupy.invalid/data/flags", "br"];
+      const { code, stdout, stderr } = await runOwn(program, args);
+      assertEquals([code, stdout.includes("downloaded")], [1, false]);
+      assertMatch(stderr, new RegExp(`^\\*\\*\\* ${told}.*\n$`));
+    });
+  }
+
+  for (const [counted, notTried] of [[1, 1], [3, -1]]) {
+    it(`is told that ${counted} of 2 codes are counted`, async () => {
+      const program = `await main(async () => new Counter(${counted}), 1, 1);`;
+      const args = ["-s", "http://flupy.invalid/data/flags", "br", "us"];
+      const { code, stdout, stderr } = await runOwn(program, args);
       assertEquals(code, 1);
       assertMatch(stdout, new RegExp(`^${notTried} not tried\\.$`, "m"));
-      assertEquals(stderr, "*** some downloads are unaccounted for\n");
+      assertEquals(
+        stderr,
+        "*** some downloads are unaccounted for\n",
+      );
     });
   }
 });
