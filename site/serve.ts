@@ -103,7 +103,7 @@ export function serveSite(site: Site, signal: AbortSignal): void {
   if (lacking > 0) {
     console.error(
       `*** localhost:${port} lacks ${lacking} of the ${CODES.length} flags: ` +
-        "they belong into flags/",
+        "they belong in flags/",
     );
   }
 }

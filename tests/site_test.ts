@@ -216,7 +216,7 @@ describe("a site", () => {
       console.error = error;
     }
     assertEquals(lines, [
-      `*** localhost:${port} lacks 3 of the 194 flags: they belong into flags/`,
+      `*** localhost:${port} lacks 3 of the 194 flags: they belong in flags/`,
     ]);
     const page = await (await fetch(url)).text();
     assertStringIncludes(page, "<h1>191 flags ");
