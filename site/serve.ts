@@ -57,14 +57,21 @@ const PAGE_URL = /^\w+:\/\/[^/]*\/(?:flags\/?)?(?:\?|$)/;
 const FLAG_URL =
   /^\w+:\/\/[^/]*\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
+/** Milliseconds after which a server that has failed is started again. */
+const PAUSE = 50;
+
 /**
- * Serve a site on this thread.
+ * Serve a site on this thread: at 127.0.0.1, and where it can be had at [::1].
  *
  * @param site What becomes of the requests, and on which port.
  * @param signal Ends the serving; without it the thread's end does.
  * @throws {Deno.errors.AddrInUse} When there is a server already.
  */
-export function serveSite(site: Site, signal?: AbortSignal): void {
+export function serveSite(
+  site: Site,
+  signal: AbortSignal = new AbortController().signal,
+): void {
+  const { port } = site;
   const files: Files = new Map();
   const handler = async (request: Request): Promise<Response> => {
     const chance = fate(request.url, site.seed);
@@ -75,22 +82,49 @@ export function serveSite(site: Site, signal?: AbortSignal): void {
     return await answer(request, site, files);
   };
 
-  const failed = new AbortController();
-  const options = {
-    port: site.port,
-    signal: AbortSignal.any([failed.signal, ...signal ? [signal] : []]),
-    onListen() {},
-  };
-  for (const host of HOSTS) {
-    try {
-      Deno.serve({ ...options, hostname: host.replace(/[[\]]/g, "") }, handler);
-    } catch (error) {
-      if (error instanceof Deno.errors.AddrNotAvailable) continue; // No IPv6.
-      failed.abort();
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-      throw new Deno.errors.AddrInUse(`Port ${site.port} is in use`);
-    }
+  try {
+    serveForGood({ hostname: "127.0.0.1", port, signal }, handler);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    throw new Deno.errors.AddrInUse(`Port ${port} is in use`);
   }
+  try {
+    serveForGood({ hostname: "::1", port, signal }, handler);
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) {
+      console.error(
+        `*** Another program has [::1]:${port}: this site is at 127.0.0.1 alone`,
+      );
+    } // Else there is no IPv6 here.
+  }
+  const lacking = CODES.filter((cc) => !hasFlag(cc)).length;
+  if (lacking > 0) {
+    console.error(
+      `*** localhost:${port} lacks ${lacking} of the ${CODES.length} flags: ` +
+        "they belong in flags/",
+    );
+  }
+}
+
+/**
+ * `Deno.serve` until the signal: by itself it ends at the first connection that
+ * it cannot take, as when no more files can be opened. The connections that it
+ * has taken live on.
+ */
+function serveForGood(
+  options: { hostname: string; port: number; signal: AbortSignal },
+  handler: (request: Request) => Promise<Response>,
+): void {
+  const again = () => {
+    if (options.signal.aborted) return;
+    try {
+      serveForGood(options, handler);
+    } catch {
+      setTimeout(again, PAUSE);
+    }
+  };
+  Deno.serve({ ...options, onListen() {} }, handler)
+    .finished.catch(() => setTimeout(again, PAUSE));
 }
 
 /**
@@ -126,11 +160,16 @@ async function answer(
     return text(405, "Method Not Allowed", { allow: "GET, HEAD" });
   }
   const path = PAGE_URL.test(url) ? "index.html" : url.match(FLAG_URL)?.[1];
-  const file = path && (files.get(path) ??
-    await (path === "index.html"
-      ? page(site)
-      : Deno.readFile(`${FLAGS}/${path}`).catch(() => undefined)));
-  if (!file) return text(404, "Not Found");
+  if (!path) return text(404, "Not Found");
+  let file = files.get(path);
+  try {
+    file ??= path === "index.html"
+      ? await page(site)
+      : await Deno.readFile(`${FLAGS}/${path}`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return text(404, "Not Found");
+    return text(500, "Internal Server Error"); // No more files can be opened.
+  }
   files.set(path, file);
   return new Response(method === "GET" ? file : null, {
     headers: {
@@ -149,18 +188,21 @@ async function page(site: Site): Promise<Uint8Array<ArrayBuffer>> {
 
 function hasFlag(cc: string): boolean {
   try {
-    return Deno.statSync(`${FLAGS}/${cc}/${cc}.gif`).isFile;
+    return Deno.statSync(`${FLAGS}/${cc}/${cc}.gif`).size > 0;
   } catch {
     return false;
   }
 }
 
+/** The name of a country; a flag without one is shown all the same. */
 async function country(cc: string): Promise<string> {
   try {
     const metadata = await Deno.readTextFile(`${FLAGS}/${cc}/metadata.json`);
-    return String(JSON.parse(metadata).country);
-  } catch {
-    return ""; // A flag without a name is shown all the same.
+    return String(JSON.parse(metadata)?.country ?? "");
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    if (error instanceof SyntaxError) return "";
+    throw error;
   }
 }
 

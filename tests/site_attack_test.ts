@@ -238,6 +238,80 @@ console.log("ready");`;
   });
 });
 
+describe("a site that is out of open files", () => {
+  /** Run a program that may open 64 files and has a site. */
+  function limited(port: number, program: string): Deno.ChildProcess {
+    const words = [Deno.execPath(), "eval", `--config=${ROOT}/deno.json`];
+    const site = `import { serveSite, SITES } from "${ROOT}/site/serve.ts";
+const { signal } = new AbortController();
+await serveSite({ ...SITES.LOCAL, port: ${port} }, signal);
+`;
+    return new Deno.Command("sh", {
+      args: ["-c", 'ulimit -n 64 && exec "$@"', "sh", ...words, site + program],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+  }
+
+  it("serves on when there are files again", async () => {
+    const port = freePort();
+    const site = limited(port, 'console.log("ready");');
+    const reader = site.stdout.getReader();
+    await reader.read();
+    reader.releaseLock();
+    const connections: Deno.Conn[] = [];
+    for (let i = 0; i < 200; i++) {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port })
+        .catch(() => undefined); // The site takes none just now.
+      if (connection) connections.push(connection);
+    }
+    await delay(200);
+    for (const connection of connections) connection.close();
+
+    const url = `http://127.0.0.1:${port}/flags/br/br.gif`;
+    let length = 0;
+    for (let tries = 0; tries < 600 && length === 0; tries++) {
+      length = await fetch(url).then(
+        async (response) => (await response.bytes()).length,
+        () => 0,
+      );
+      if (length === 0) await delay(50);
+    }
+    site.kill();
+    const { stderr } = await outcome(site);
+    assertEquals(stderr, "");
+    assert(length > 100, "the site is gone");
+  });
+
+  it("answers with 500 what it cannot read, not with 404", async () => {
+    const port = freePort();
+    const site = limited(
+      port,
+      `const connection = await Deno.connect({ hostname: "127.0.0.1", port: ${port} });
+const statuses = [];
+const ask = async (path) => {
+  const request = "HEAD " + path + " HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n";
+  await connection.write(new TextEncoder().encode(request));
+  const answer = new Uint8Array(1000);
+  await connection.read(answer);
+  statuses.push(new TextDecoder().decode(answer).split(" ")[1]);
+};
+const files = [];
+try {
+  for (;;) files.push(Deno.openSync("/dev/null"));
+} catch { /* There are no more. */ }
+for (const path of ["/flags/br/br.gif", "/"]) await ask(path);
+for (const file of files) file.close();
+for (const path of ["/flags/br/br.gif", "/"]) await ask(path);
+console.log(statuses.join());
+Deno.exit();`,
+    );
+    const { stdout, stderr } = await outcome(site);
+    assertEquals([stdout, stderr], ["500,500,200,200\n", ""]);
+  });
+});
+
 describe("site/serve.ts", () => {
   it("names the port that is in use, in one line, and exits with 1", async () => {
     await using folder = await project();

@@ -11,7 +11,28 @@ import { serveSite, type Site, SITES } from "../site/serve.ts";
 import { startSite } from "../site/start.ts";
 import { flagsPage } from "../site/page.ts";
 import type { Plan, Served } from "./serve_in_network.ts";
-import { FLAGS, freePort, outcome, ROOT, STD } from "./testing.ts";
+import {
+  FLAGS,
+  freePort,
+  outcome,
+  parseReport,
+  project,
+  projectAtFreePorts,
+  ROOT,
+  run,
+  STD,
+} from "./testing.ts";
+
+const hasIPv6 = (() => {
+  try {
+    Deno.listen({ hostname: "::1", port: 0 }).close();
+    return true;
+  } catch {
+    return false;
+  }
+})();
+const itWithIPv6 = (name: string, test: () => Promise<void>) =>
+  hasIPv6 ? it(name, test) : it.skip(`${name} (left out: no IPv6 here)`, test);
 
 /** Timers of this thread that go off at once, and are remembered. */
 class InstantTimers implements Disposable {
@@ -155,14 +176,74 @@ describe("a site", () => {
 
   it("is at 127.0.0.1 and at [::1]", async () => {
     await serve({});
-    const hosts = ["127.0.0.1", "localhost"];
-    const { state } = await Deno.permissions.query({ name: "sys" });
-    const addresses = state === "granted" ? Deno.networkInterfaces() : [];
-    if (addresses.some(({ address }) => address === "::1")) hosts.push("[::1]");
+    const hosts = ["127.0.0.1", "localhost", ...hasIPv6 ? ["[::1]"] : []];
     for (const host of hosts) {
       const response = await fetch(`http://${host}:${port}/flags/br/br.gif`);
       assertEquals((await response.bytes()).length > 100, true);
     }
+  });
+
+  itWithIPv6(
+    "is at 127.0.0.1 when another has [::1], and says so",
+    async () => {
+      await using copy = await projectAtFreePorts();
+      const [port] = copy.ports;
+      using _other = Deno.listen({ hostname: "::1", port });
+      const { stdout, stderr } = await run("sequential", [], {
+        cwd: copy.path,
+        root: copy.path,
+      });
+      assertEquals(parseReport(stdout).flags, 20);
+      assertStringIncludes(stderr, `*** Another program has [::1]:${port}: `);
+    },
+  );
+
+  it("is at 127.0.0.1 where the kernel knows no IPv6", async () => {
+    const { serve: serveThere } = Deno;
+    const serveV4 = (
+      options: Deno.ServeTcpOptions,
+      handler: () => Response,
+    ) => {
+      if (options.hostname !== "::1") return serveThere(options, handler);
+      throw new Error("Address family not supported by protocol (os error 97)");
+    };
+    Object.assign(Deno, { serve: serveV4 });
+    try {
+      await serve({});
+    } finally {
+      Object.assign(Deno, { serve: serveThere });
+    }
+    assertEquals(await tally(1), { statuses: { 200: 1 }, waits: [] });
+  });
+
+  it("says how many flags it lacks, and shows those that are there", async () => {
+    await using folder = await project();
+    const flags = `${folder.path}/flags`;
+    await Deno.writeTextFile(`${flags}/.DS_Store`, "");
+    await Deno.remove(`${flags}/br`, { recursive: true });
+    await Deno.remove(`${flags}/cn/cn.gif`);
+    await Deno.truncate(`${flags}/us/us.gif`);
+    await Deno.remove(`${flags}/ad/metadata.json`);
+    await Deno.truncate(`${flags}/ae/metadata.json`);
+
+    const program = `file://${folder.path}/site/serve.ts`;
+    const there: typeof import("../site/serve.ts") = await import(program);
+    const { error } = console;
+    const lines: string[] = [];
+    console.error = (line) => lines.push(line);
+    try {
+      await there.serveSite({ ...SITES.LOCAL!, port }, stop.signal);
+    } finally {
+      console.error = error;
+    }
+    assertEquals(lines, [
+      `*** localhost:${port} lacks 3 of the 194 flags: they belong in flags/`,
+    ]);
+    const page = await (await fetch(url)).text();
+    assertStringIncludes(page, "<h1>191 flags ");
+    assertStringIncludes(page, "<b>AD</b> </a>");
+    assertStringIncludes(page, "<b>AE</b> </a>");
+    assert(!/<b>(BR|CN|US)</.test(page));
   });
 
   it("answers HEAD like GET, without a body", async () => {
