@@ -1,16 +1,17 @@
 /**
- * Speed and memory against their targets: the scripts beside curl, aria2c and
- * a script of one line, the LOCAL site beside nginx, `tqdm` beside a bare loop.
+ * What the scripts cost: beside a bare loop of `fetch`, which is as fast as the
+ * runtime gets, and beside curl and aria2c, which one would use instead. Then a
+ * start, the bar, and the LOCAL site beside nginx.
  *
  * What is compared runs in turns, several times, and the medians count. The
  * flags come from an nginx of its own where there is one, else from the site
- * that is built in.
+ * that is built in. It prints tables in Markdown.
  *
  * @module
  */
 
 import { expandCcArgs } from "../flags2_common.ts";
-import { parseOptions, quote, UsageError } from "../lib/argparse.ts";
+import { ArgumentParser } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { tqdm } from "../lib/tqdm.ts";
 import { startSite } from "../site/start.ts";
@@ -25,14 +26,12 @@ import {
 } from "./scripts.ts";
 import { ITEMS, TERMINAL } from "./tqdm_bench.ts";
 
-const CONCURRENT = ["asyncio", "threadpool"] as const;
-
 /** A program that was run to its end. */
 interface Finished {
   /** Seconds, of the whole process. */
   seconds: number;
-  /** Megabytes at its peak; NaN where there is no /proc that tells. */
-  megabytes: number;
+  /** Megabytes at its peak; nothing where no /proc tells. */
+  megabytes: number | undefined;
   /** Standard output. */
   stdout: string;
 }
@@ -41,13 +40,12 @@ const stop = new AbortController();
 const { signal } = stop;
 
 /**
- * Run a program, `watched` for its memory. curl ends with 22 after a 404,
- * aria2c with 3.
+ * Run a program and watch its memory. curl ends with 22 after a 404, aria2c
+ * with 3.
  */
 async function run(
   cwd: string,
   [program, ...args]: string[],
-  watched = false,
 ): Promise<Finished> {
   signal.throwIfAborted();
   const t0 = performance.now();
@@ -59,85 +57,109 @@ async function run(
     stderr: "piped",
     signal,
   }).spawn();
-  let peak = NaN;
-  const poll = watched && setInterval(() => {
+  let megabytes: number | undefined;
+  const poll = setInterval(() => {
     try {
       const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
-      peak = Number(status.match(/VmHWM:\s+(\d+)/)?.[1] ?? peak);
+      const peak = status.match(/VmHWM:\s+(\d+)/)?.[1];
+      if (peak) megabytes = Number(peak) / 1024;
     } catch { // It has ended, or there is no /proc.
     }
   }, 5);
   const { code, stdout, stderr } = await child.output();
   const seconds = (performance.now() - t0) / 1000;
-  if (poll) clearInterval(poll);
+  clearInterval(poll);
   signal.throwIfAborted();
   if (![0, 3, 22].includes(code)) {
     throw new Error(`${program} failed: ${new TextDecoder().decode(stderr)}`);
   }
-  return {
-    seconds,
-    megabytes: peak / 1024,
-    stdout: new TextDecoder().decode(stdout),
-  };
+  return { seconds, megabytes, stdout: new TextDecoder().decode(stdout) };
 }
 
-/** The middle one of some numbers. */
-function median(numbers: number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
+/** The middle one of some numbers; nothing when one is not known. */
+export function median(numbers: (number | undefined)[]): number | undefined {
+  if (numbers.includes(undefined)) return;
+  return (numbers as number[]).toSorted((a, b) => a - b)[numbers.length >> 1];
 }
 
-/** Measure some things in turns, and take the median of each. */
-async function inTurns<K extends string>(
+/** Measure some things in turns, each so many times. */
+async function inTurns<K extends string, T>(
   times: number,
-  measures: Record<K, () => number | Promise<number>>,
-): Promise<Record<K, number>> {
-  const all = {} as Record<K, number[]>;
+  measures: Record<K, () => T | Promise<T>>,
+): Promise<Record<K, T[]>> {
+  const all = {} as Record<K, T[]>;
   for (let i = 0; i < times; i++) {
     for (const name in measures) {
       (all[name] ??= []).push(await measures[name]());
     }
   }
-  const medians = {} as Record<K, number>;
-  for (const name in all) medians[name] = median(all[name]);
-  return medians;
+  return all;
+}
+
+/** Run some programs in turns, each so many times. */
+async function runInTurns<K extends string>(
+  times: number,
+  cwd: string,
+  commands: Record<K, string[]>,
+): Promise<Record<K, Finished[]>> {
+  const measures = {} as Record<K, () => Promise<Finished>>;
+  for (const name in commands) {
+    measures[name] = () => run(cwd, commands[name]);
+  }
+  return await inTurns(times, measures);
 }
 
 /**
- * One line: what was measured and, if there is a target, whether it is met.
+ * A table in Markdown, words to the left and numbers to the right. A column of
+ * which no row knows anything is left out.
  */
-function report(
-  what: string,
-  value: number,
-  target?: number,
-  unit = "x",
-): void {
-  const verdict = target === undefined
-    ? ""
-    : `  <= ${String(target).padEnd(4)}  ${value <= target ? "ok" : "missed"}`;
-  console.log(
-    `${what.padEnd(46)}${value.toFixed(2).padStart(9)} ${
-      unit.padEnd(2)
-    }${verdict}`
-      .trimEnd(),
+export function markdown(head: string[], rows: string[][]): string {
+  const known = head.map((_, column) => rows.some((row) => row[column]));
+  const lines = [head, ...rows].map((row) => row.filter((_, i) => known[i]));
+  const widths = lines[0]!.map((_, column) =>
+    Math.max(...lines.map((line) => line[column]!.length), 3)
   );
+  const rule = widths.map((width, column) =>
+    column === 0 ? "-".repeat(width) : "-".repeat(width - 1) + ":"
+  );
+  return [lines[0]!, rule, ...lines.slice(1)].map((line) =>
+    `| ${
+      line.map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)
+      ).join(" | ")
+    } |`
+  ).join("\n");
 }
 
-/** The least that a script can do: fetch every URL, save nothing. */
+/** A number with its unit; empty when it is not known. */
+function cell(number: number | undefined, digits: number, unit = ""): string {
+  return number === undefined ? "" : number.toFixed(digits) + unit;
+}
+
+/** The limit of the runtime: fetch every URL and save what is found. */
 const BARE = `const [base, connections] = Deno.args;
 const letters = [..."abcdefghijklmnopqrstuvwxyz"];
 const codes = letters.flatMap((a) => letters.map((b) => a + b));
 const t0 = performance.now();
 await Promise.all(Array.from({ length: Number(connections) }, async () => {
-  for (let cc; (cc = codes.pop());) {
-    await (await fetch(base + "/" + cc + "/" + cc + ".gif")).bytes();
+  for (let cc; (cc = codes.shift());) {
+    const response = await fetch(base + "/" + cc + "/" + cc + ".gif");
+    const image = await response.bytes();
+    if (response.ok) await Deno.writeFile("bare/" + cc + ".gif", image);
   }
 }));
-console.log((performance.now() - t0) / 1000);
+console.log("Elapsed time: " + ((performance.now() - t0) / 1000).toFixed(2) + "s");
 `;
 
 /** The words of the command line that runs it. */
 function bare(base: string, connections: number): string[] {
   return [Deno.execPath(), "run", "-A", "bare.js", base, `${connections}`];
+}
+
+/** The words that run a script for all codes of a site. */
+function script(name: Script, base: string, connections: number): string[] {
+  const args = ["-e", "-m", `${connections}`];
+  return commandLine(name, ["-s", base, ...args]);
 }
 
 /** True when a program is installed; says so when it is not. */
@@ -147,7 +169,7 @@ function installed(program: string): boolean {
       .outputSync();
     return true;
   } catch {
-    console.log(`${program} is not installed: what it is for is left out`);
+    console.error(`${program} is not installed: what it is for is left out`);
     return false;
   }
 }
@@ -200,167 +222,154 @@ async function until(port: number): Promise<void> {
   throw new Error(`nobody listens on port ${port}`);
 }
 
-/** The scripts beside other downloaders, for all codes. */
-async function downloads(cwd: string, base: string): Promise<number> {
-  const seconds = async (command: string[]) =>
-    (await run(cwd, command)).seconds;
-  const script = (name: Script) =>
-    seconds(
-      commandLine(name, ["-e", "-m", "100"], { servers: { LOCAL: base } }),
-    );
+/** The other downloaders that are installed, for the same URLs. */
+async function others(
+  cwd: string,
+  base: string,
+): Promise<Record<string, string[]>> {
   const urls = expandCcArgs(true, false, []).map((cc) => {
     const name = cc.toLowerCase();
     return { url: `${base}/${name}/${name}.gif`, file: `${name}.gif` };
   });
-  await Deno.mkdir(`${cwd}/other`);
   await Deno.writeTextFile(
     `${cwd}/curl.txt`,
-    urls.map(({ url, file }) => `url=${url}\noutput=other/${file}\n`).join(""),
+    urls.map(({ url, file }) => `url=${url}\noutput=curl/${file}\n`).join(""),
   );
   await Deno.writeTextFile(
     `${cwd}/aria2.txt`,
     urls.map(({ url, file }) => `${url}\n  out=${file}\n`).join(""),
   );
-  const curl = "curl --silent --fail --config curl.txt".split(" ");
-  const parallel = [...curl, "--parallel", "--parallel-max", "100"];
+  const curl = "curl --silent --fail --create-dirs --config curl.txt".split(
+    " ",
+  );
   const aria2c =
-    "aria2c -q --async-dns=false --allow-overwrite=true -d other -j 100 -i aria2.txt"
+    "aria2c -q --async-dns=false --allow-overwrite=true -d aria2c -j 100 -i aria2.txt"
       .split(" ");
+  return {
+    ...installed("curl") && {
+      "`curl --parallel`": [...curl, "--parallel", "--parallel-max", "100"],
+      "`curl`, one at a time": curl,
+    },
+    ...installed("aria2c") && { "`aria2c -j 100`": aria2c },
+  };
+}
 
-  const hasCurl = installed("curl");
-  const t = await inTurns(9, {
-    bare: () => seconds(bare(base, 100)),
-    asyncio: () => script("asyncio"),
-    threadpool: () => script("threadpool"),
-    sequential: () => script("sequential"),
-    curl: hasCurl ? () => seconds(curl) : () => NaN,
-    parallel: hasCurl ? () => seconds(parallel) : () => NaN,
-    aria2c: installed("aria2c") ? () => seconds(aria2c) : () => NaN,
+/**
+ * All 676 codes by each program: the whole process on LOCAL, beside the bare
+ * loop's; the elapsed time on DELAY, beside the floor.
+ */
+async function downloads(
+  cwd: string,
+  local: string,
+  late: string,
+): Promise<void> {
+  const ours = (base: string, connections: number) => ({
+    "a bare loop of `fetch`": bare(base, connections),
+    "`flags2_asyncio.ts`": script("asyncio", base, connections),
+    "`flags2_threadpool.ts`": script("threadpool", base, connections),
   });
-  for (const [name, time] of Object.entries(t)) {
-    if (time) report(`LOCAL, 676 codes: ${name}`, time, undefined, "s");
+  const onLocal: Record<string, Finished[]> = await runInTurns(9, cwd, {
+    ...ours(local, 100),
+    "`flags2_sequential.ts`, one at a time": script("sequential", local, 1),
+    ...await others(cwd, local),
+  });
+  for (const { name } of Deno.readDirSync(cwd)) {
+    if (!["bare", "downloads", "curl", "aria2c"].includes(name)) continue;
+    const saved = [...Deno.readDirSync(`${cwd}/${name}`)].length;
+    if (saved !== 194) throw new Error(`${saved} files in ${name}, not 194`);
   }
-  if (hasCurl) {
-    report("a bare loop of fetch / curl --parallel", t.bare / t.parallel);
-    report("asyncio / curl --parallel", t.asyncio / t.parallel, 1.5);
-    report("sequential / curl", t.sequential / t.curl, 2);
-  }
-  if (t.aria2c) report("asyncio / aria2c", t.asyncio / t.aria2c, 1);
-  report("threadpool / asyncio", t.threadpool / t.asyncio, 1.25);
-  return t.asyncio;
+  const at100: Record<string, Finished[]> = await runInTurns(
+    5,
+    cwd,
+    ours(late, 100),
+  );
+  const at676: Record<string, Finished[]> = await runInTurns(
+    5,
+    cwd,
+    ours(late, 676),
+  );
+
+  const seconds = (runs: Finished[]) => median(runs.map((run) => run.seconds))!;
+  const overFloor = (connections: number, runs: Finished[] | undefined) =>
+    runs && median(runs.map(({ stdout }) => parseReport(stdout).elapsed))! /
+      floor(676, connections);
+  const limit = seconds(Object.values(onLocal)[0]!);
+  const rows = Object.entries(onLocal).map(([name, runs]) => [
+    name,
+    cell(seconds(runs), 2, " s"),
+    cell(seconds(runs) / limit, 2),
+    cell(median(runs.map(({ megabytes }) => megabytes)), 0, " MB"),
+    cell(overFloor(100, at100[name]), 2),
+    cell(overFloor(676, at676[name]), 2),
+  ]);
+  console.log(markdown(
+    [
+      "all 676 codes, 194 flags saved",
+      "LOCAL -m 100",
+      "/ bare loop",
+      "peak memory",
+      "DELAY -m 100 / floor",
+      "DELAY -m 676 / floor",
+    ],
+    rows,
+  ));
 }
 
-/** The scripts on the DELAY site, beside the floor. */
-async function delays(cwd: string, base: string): Promise<void> {
-  const servers = { DELAY: base };
-  for (const [connections, target] of [[100, 1.02], [676, 1.15]] as const) {
-    const args = ["-e", "-s", "DELAY", "-m", `${connections}`];
-    const stdout = async (command: string[]) =>
-      (await run(cwd, command)).stdout;
-    const elapsed = async (name: Script) =>
-      parseReport(await stdout(commandLine(name, args, { servers }))).elapsed;
-    const t = await inTurns(5, {
-      bare: async () => Number(await stdout(bare(base, connections))),
-      asyncio: () => elapsed("asyncio"),
-      threadpool: () => elapsed("threadpool"),
-    });
-    const least = floor(676, connections);
-    report(`DELAY -m ${connections}: bare fetch / floor`, t.bare / least);
-    for (const name of CONCURRENT) {
-      const what = `DELAY -m ${connections}: ${name} / floor`;
-      report(what, t[name] / least, target);
-    }
-  }
-}
-
-/** Peak memory, and how time and memory grow with the codes. */
-async function growth(cwd: string, base: string): Promise<void> {
-  const servers = { LOCAL: base };
-  for (
-    const [name, target] of [["asyncio", 100], ["threadpool", 130]] as const
-  ) {
-    const command = commandLine(name, ["-e", "-m", "676"], { servers });
-    const t = await inTurns(5, {
-      megabytes: async () => (await run(cwd, command, true)).megabytes,
-    });
-    report(`${name} -m 676, peak memory`, t.megabytes, target, "MB");
-  }
-  for (const name of CONCURRENT) {
-    let before:
-      | { codes: number; seconds: number; megabytes: number }
-      | undefined;
-    for (const codes of [20, 100, 194, 676]) {
-      const args = ["-e", "-m", "100", "-l", `${codes}`];
-      const command = commandLine(name, args, { servers });
-      const runs: Finished[] = [];
-      for (let i = 0; i < 5; i++) runs.push(await run(cwd, command, true));
-      const seconds = median(runs.map((run) => run.seconds));
-      const megabytes = median(runs.map((run) => run.megabytes));
-      console.log(
-        `${name}, ${codes} codes: ${seconds.toFixed(3)} s, ${
-          megabytes.toFixed(0)
-        } MB`,
-      );
-      if (before) {
-        const times = codes / before.codes;
-        const faster = Math.max(
-          seconds / before.seconds,
-          megabytes / before.megabytes,
-        ) / times;
-        report(`${name}, growth / growth of the codes`, faster, 1);
-      }
-      before = { codes, seconds, megabytes };
-    }
-  }
-}
-
-/** `-h` beside a script that prints a line. */
-async function help(cwd: string): Promise<void> {
+/** A start, beside that of a script of one line. */
+async function help(cwd: string): Promise<string[]> {
   await Deno.writeTextFile(`${cwd}/line.ts`, 'console.log("one line");\n');
-  const line = [Deno.execPath(), "run", "-A", "line.ts"];
-  const script = [
-    Deno.execPath(),
-    "run",
-    "-A",
-    `${ROOT}/flags2_asyncio.ts`,
-    "-h",
-  ];
-  const t = await inTurns(20, {
-    help: async () => (await run(cwd, script)).seconds,
-    line: async () => (await run(cwd, line)).seconds,
+  const deno = [Deno.execPath(), "run", "-A"];
+  const t = await runInTurns(20, cwd, {
+    help: [...deno, `${ROOT}/flags2_asyncio.ts`, "-h"],
+    line: [...deno, "line.ts"],
   });
-  report("-h / a script of one line", t.help / t.line, 1.5);
+  const ms = (runs: Finished[]) =>
+    cell(1000 * median(runs.map((run) => run.seconds))!, 0, " ms");
+  return [
+    "`flags2_asyncio.ts -h`",
+    ms(t.help),
+    `a script of one line: ${ms(t.line)}`,
+  ];
 }
 
-/** `tqdm` beside a bare loop, and its share of a run of so many seconds. */
-async function bar(cwd: string, elapsed: number): Promise<void> {
-  const options = { output: TERMINAL };
-  const sync = (items: Iterable<number>) => {
+/** What `tqdm` adds to an iteration. */
+async function iteration(): Promise<string[]> {
+  const nanoseconds = (items: Iterable<number>) => {
     const t0 = performance.now();
     for (const _ of items);
     return 1e6 * (performance.now() - t0) / ITEMS.length;
   };
   const t = await inTurns(25, {
-    bare: () => sync(ITEMS),
-    tqdm: () => sync(tqdm(ITEMS, options)),
+    loop: () => nanoseconds(ITEMS),
+    tqdm: () => nanoseconds(tqdm(ITEMS, { output: TERMINAL })),
   });
-  report("tqdm - a bare loop, an iteration", t.tqdm - t.bare, 60, "ns");
+  const ns = (numbers: number[]) => cell(median(numbers), 0, " ns");
+  return [
+    "an iteration over `tqdm`",
+    ns(t.tqdm),
+    `over an array: ${ns(t.loop)}`,
+  ];
+}
 
+/** What the bar takes of a run on LOCAL, in a terminal. */
+async function bar(cwd: string, local: string): Promise<string[]> {
   // In a process of its own each time: the first timer of a process costs most.
   await Deno.writeTextFile(`${cwd}/tqdm.ts`, COLD);
-  const seconds = async (way: string) => {
+  const loop = async (way: string) => {
     const command = [Deno.execPath(), "run", "-A", "tqdm.ts", way];
     return Number((await run(cwd, command)).stdout);
   };
-  const share = await inTurns(9, {
-    bare: () => seconds("bare"),
-    pipe: () => seconds("pipe"),
-    terminal: () => seconds("terminal"),
+  const t = await inTurns(9, {
+    bare: () => loop("bare"),
+    terminal: () => loop("terminal"),
+    run: async () => (await run(cwd, script("asyncio", local, 100))).seconds,
   });
-  for (const way of ["pipe", "terminal"] as const) {
-    const percent = 100 * (share[way] - share.bare) / elapsed;
-    report(`tqdm on a ${way} / asyncio on LOCAL`, percent, 1, "%");
-  }
+  const ms = (numbers: number[]) => 1000 * median(numbers)!;
+  return [
+    "the bar of 676 codes, in a terminal",
+    cell(ms(t.terminal) - ms(t.bare), 1, " ms"),
+    `the run on LOCAL: ${cell(ms(t.run), 0, " ms")}`,
+  ];
 }
 
 /** A loop over 676 items in a new process, bare or with a bar. */
@@ -380,7 +389,7 @@ addEventListener("unload", () => console.log((performance.now() - t0) / 1000));
 `;
 
 /** The LOCAL site beside nginx, in requests a second. */
-async function site(cwd: string, base: string): Promise<void> {
+async function site(cwd: string, nginx: string): Promise<string[]> {
   const port = freePort();
   await using _ = await startSite("LOCAL", port, signal);
   const rate = async (url: string) => {
@@ -389,53 +398,55 @@ async function site(cwd: string, base: string): Promise<void> {
     return Number(stdout.match(/Requests\/sec:\s+([\d.]+)/)![1]);
   };
   const t = await inTurns(3, {
-    nginx: () => rate(base),
+    nginx: () => rate(nginx),
     site: () => rate(`http://localhost:${port}/flags`),
   });
-  report("requests a second: nginx", t.nginx, undefined, "");
-  report("requests a second: the LOCAL site", t.site, undefined, "");
-  report("nginx / the LOCAL site, requests a second", t.nginx / t.site, 3);
+  const perSecond = (numbers: number[]) => `${cell(median(numbers), 0)}/s`;
+  return [
+    "requests to the LOCAL site",
+    perSecond(t.site),
+    `nginx: ${perSecond(t.nginx)}`,
+  ];
 }
 
-const USAGE = "usage: bench.ts [-h]";
-
-const HELP = `${USAGE}
-
-Measure the speed and the memory of the scripts. What is not installed of
-nginx, curl, aria2c and wrk is left out.
-
-options:
-  -h, --help            show this help message and exit`;
+const parser = new ArgumentParser({
+  description:
+    `Measure what the scripts cost, in some two minutes, and print it as tables in
+Markdown. What is not installed of nginx, curl, aria2c and wrk is left out.`,
+}, {});
 
 async function main(): Promise<void> {
-  const { help: asked, _: words } = parseOptions(Deno.args, { help: "h" }, {});
-  if (words.length > 0) {
-    throw new UsageError(`${quote(words[0]!)} is no option`);
-  }
-  if (asked) return console.log(HELP);
+  if (parser.parse(Deno.args).help) return console.log(parser.help);
 
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(new TemporaryFolder()).path;
-  const [port, late] = [freePort(), freePort()];
+  await Deno.mkdir(`${folder}/bare`);
+  await Deno.writeTextFile(`${folder}/bare.js`, BARE);
+  const [port, latePort] = [freePort(), freePort()];
   const nginx = await startNginx(folder, port);
   stack.use(nginx ?? await startSite("LOCAL", port, signal));
-  stack.use(await startSite("DELAY", late, signal));
-  const base = `http://localhost:${port}/flags`;
+  stack.use(await startSite("DELAY", latePort, signal));
+  const local = `http://localhost:${port}/flags`;
+  const late = `http://localhost:${latePort}/flags`;
 
-  await Deno.writeTextFile(`${folder}/bare.js`, BARE);
-  console.log(`The flags come from ${nginx ? "nginx" : "the LOCAL site"}.`);
-  await help(folder);
-  await bar(folder, await downloads(folder, base));
-  await growth(folder, base);
-  if (nginx && installed("wrk")) await site(folder, base);
-  await delays(folder, `http://localhost:${late}/flags`);
+  console.log(
+    `LOCAL is ${nginx ? "an nginx" : "the site that is built in"}.\n`,
+  );
+  await downloads(folder, local, late);
+  const rows = [
+    await help(folder),
+    await iteration(),
+    await bar(folder, local),
+  ];
+  if (nginx && installed("wrk")) rows.push(await site(folder, local));
+  console.log("\n" + markdown(["", "measured", "beside"], rows));
 }
 
 if (import.meta.main) {
-  using _ = abortOnInterrupt(stop, () => {});
+  using _ = abortOnInterrupt(stop);
   try {
     await main();
   } catch (error) {
-    reportError(signal.aborted ? signal.reason : error, USAGE);
+    reportError(signal.aborted ? signal.reason : error, parser.usage);
   }
 }

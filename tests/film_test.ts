@@ -63,6 +63,25 @@ describe("the film", () => {
     );
   });
 
+  it("shows each frame in its tenth of a second, then the last", () => {
+    const svg = film([sequential, asyncio]); // Of two seconds.
+    assert(svg.includes(".frame { visibility: hidden; }"));
+    assertMatch(
+      svg,
+      /@keyframes frame { from { visibility: visible; } 5\.000%, to { visibility: hidden; } }/,
+    );
+    assertMatch(
+      svg,
+      /animation: frame 2s step-end infinite; animation-delay: calc\(var\(--at\) \* 0\.1s\);/,
+    );
+    for (const [script, share] of [["sequential", 95], ["asyncio", 60]]) {
+      assert(svg.includes(
+        `@keyframes ${script} { from { visibility: hidden; } ` +
+          `${share}.000% { visibility: visible; } }`,
+      ));
+    }
+  });
+
   it("ends when nobody watched any longer, after 12 s at most", () => {
     const lasting = (done: number[]) =>
       film([{ ...sequential, done }]).match(/frame ([\d.]+)s /)?.[1];
