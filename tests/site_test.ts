@@ -220,7 +220,9 @@ describe("a site", () => {
     await using folder = await project();
     const flags = `${folder.path}/flags`;
     await Deno.writeTextFile(`${flags}/.DS_Store`, "");
-    await Deno.remove(`${flags}/br`, { recursive: true });
+    for (const cc of ["br", "de", "eg"]) {
+      await Deno.remove(`${flags}/${cc}`, { recursive: true });
+    }
     await Deno.remove(`${flags}/cn/cn.gif`);
     await Deno.truncate(`${flags}/us/us.gif`);
     await Deno.remove(`${flags}/ad/metadata.json`);
@@ -239,11 +241,12 @@ describe("a site", () => {
     assertEquals(lines, [
       `*** localhost:${port} lacks 3 of the 194 flags: they belong in flags/`,
     ]);
+    // A folder may lack its file all the same: the page looks at each.
     const page = await (await fetch(url)).text();
-    assertStringIncludes(page, "<h1>191 flags ");
+    assertStringIncludes(page, "<h1>189 flags ");
     assertStringIncludes(page, "<b>AD</b> </a>");
     assertStringIncludes(page, "<b>AE</b> </a>");
-    assert(!/<b>(BR|CN|US)</.test(page));
+    assert(!/<b>(BR|CN|DE|EG|US)</.test(page));
   });
 
   it("answers HEAD like GET, without a body", async () => {
