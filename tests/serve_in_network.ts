@@ -7,6 +7,7 @@
  */
 
 import { delay } from "@std/async/delay";
+import { STD } from "../bench/scripts.ts";
 
 /** What to do with serve.ts. */
 export interface Plan {
@@ -45,7 +46,7 @@ async function serve(plan: Plan): Promise<Served> {
   const program = `${import.meta.dirname}/../site/serve.ts`;
   const words = [...plan.options, ...plan.labels];
   const site = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--frozen", program, ...words],
+    args: ["run", "-A", ...STD, program, ...words],
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

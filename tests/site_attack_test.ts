@@ -241,7 +241,12 @@ console.log("ready");`;
 describe("a site that is out of open files", () => {
   /** Run a program that may open 64 files and has a site. */
   function limited(port: number, program: string): Deno.ChildProcess {
-    const words = [Deno.execPath(), "eval", `--config=${ROOT}/deno.json`];
+    const words = [
+      Deno.execPath(),
+      "eval",
+      ...STD,
+      `--config=${ROOT}/deno.json`,
+    ];
     const site = `import { serveSite, SITES } from "${ROOT}/site/serve.ts";
 const { signal } = new AbortController();
 await serveSite({ ...SITES.LOCAL, port: ${port} }, signal);

@@ -449,7 +449,7 @@ describe("site/serve.ts, in a network of its own,", () => {
 
   async function serve(plan: Plan): Promise<Served> {
     const program = `${ROOT}/tests/serve_in_network.ts`;
-    const words = [Deno.execPath(), "run", "-A", "--frozen", program];
+    const words = [Deno.execPath(), "run", "-A", ...STD, program];
     const command = 'ip link set lo up && exec "$@"';
     const child = new Deno.Command("unshare", {
       args: ["-rn", "sh", "-c", command, "sh", ...words, JSON.stringify(plan)],
