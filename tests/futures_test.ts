@@ -174,7 +174,7 @@ describe("asCompleted", () => {
 
   it("throws what its iterable throws", async () => {
     function* broken() {
-      yield nap(1);
+      yield new Future(() => 1);
       throw new RangeError("of the iterable");
     }
     await assertRejects(() => results(broken()), RangeError, "of the iterable");
