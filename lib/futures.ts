@@ -123,12 +123,12 @@ export async function* asCompleted<R>(
     waiting++;
     future.addDoneCallback(onDone);
     if (++count % TURN === 0) await delay(0);
-    yield* done.splice(0);
+    while (done.length > 0) yield done.shift()!;
   }
   while (waiting > 0 || done.length > 0) {
     // More may be done while the loop's body runs.
     if (done.length === 0) await new Promise<void>((next) => wake = next);
-    yield* done.splice(0);
+    else yield done.shift()!;
   }
 }
 
