@@ -12,6 +12,7 @@ import { ArgumentParser } from "./lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "./lib/exit.ts";
 import { removeTemporary, writeWhole } from "./lib/files.ts";
 import type { ThreadPoolOptions } from "./lib/futures.ts";
+import { affordableConnections } from "./lib/limits.ts";
 import { requirePermissions } from "./lib/permissions.ts";
 import { ConnectionError, get, HTTPError } from "./lib/requests.ts";
 import { colored } from "./lib/terminal.ts";
@@ -293,7 +294,9 @@ async function downloadAndReport(
   maxConcurReq: number,
 ): Promise<void> {
   const baseUrl = SERVERS[server] ?? server;
-  const concurReq = Math.min(maxReq, maxConcurReq, ccList.length);
+  const concurReq = affordableConnections(
+    Math.min(maxReq, maxConcurReq, ccList.length),
+  );
   run.timeout = timeout;
   console.log(initialReport(ccList, concurReq, server));
   let counter: Counter | undefined = new Counter();

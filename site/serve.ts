@@ -119,6 +119,13 @@ function folders(): number {
   }
 }
 
+/** Fulfilled when a signal is aborted; rejected when this thread dies before. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) =>
+    signal.addEventListener("abort", () => resolve())
+  );
+}
+
 /**
  * `Deno.serve` until the signal: by itself it ends at the first connection that
  * it cannot take, as when no more files can be opened. The connections that it

@@ -7,7 +7,7 @@
 import { SystemExit } from "../lib/exit.ts";
 import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
 import { requirePermissions } from "../lib/permissions.ts";
-import { HOSTS, ROOT, serveSite, SITES } from "./serve.ts";
+import { HOSTS, ROOT, serveSite, SITES, untilAborted } from "./serve.ts";
 
 /** Seconds after which a server that takes no connection is none. */
 const PATIENCE = 2;
@@ -70,7 +70,7 @@ export async function startSite(
   await using stack = new AsyncDisposableStack();
   const thread = stack.use(
     new ThreadPoolExecutor({
-      maxWorkers: 1,
+      maxWorkers: 2,
       module: import.meta.resolve("./serve.ts"),
       permissions,
     }),
@@ -84,6 +84,16 @@ export async function startSite(
     throw error;
   }
   signal.throwIfAborted();
-  stack.move();
-  return thread;
+  const end = new AbortController();
+  thread.submit(untilAborted, end.signal).addDoneCallback((future) => {
+    try {
+      future.result();
+    } catch (error) {
+      console.error(
+        `*** The ${name} site is gone: ${(error as Error).message}`,
+      );
+    }
+  });
+  stack.defer(() => end.abort());
+  return stack.move();
 }
