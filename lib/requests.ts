@@ -6,6 +6,7 @@
  */
 
 import { quote } from "./argparse.ts";
+import { exemptLocalhost } from "./proxy.ts";
 
 /** An answer other than 200 OK (RFC 9110, 15.3.1), after redirects. */
 export class HTTPError extends Error {
@@ -58,6 +59,9 @@ const DECODED = /^(gzip|br|x-gzip)$/i;
 
 /** What servers send for no coding at all. */
 const NO_CODING = /^(identity|none|)$/i;
+
+// As soon as this is loaded: the threads of a pool may not set variables.
+exemptLocalhost();
 
 /**
  * GET a URL.
