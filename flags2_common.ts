@@ -12,6 +12,7 @@ import { ArgumentParser } from "./lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "./lib/exit.ts";
 import { removeTemporary, writeWhole } from "./lib/files.ts";
 import type { ThreadPoolOptions } from "./lib/futures.ts";
+import { isWholeGif } from "./lib/gif.ts";
 import { affordableConnections } from "./lib/limits.ts";
 import { requirePermissions } from "./lib/permissions.ts";
 import { ConnectionError, get, HTTPError } from "./lib/requests.ts";
@@ -91,7 +92,7 @@ export function threadOptions(): Omit<ThreadPoolOptions, "maxWorkers"> {
 /**
  * Fetch one flag; it handles no error.
  *
- * @throws {HTTPError | ConnectionError} On any answer but 200, or none in time.
+ * @throws {HTTPError | ConnectionError} On any answer but a 200 that is a whole GIF.
  */
 export async function getFlag(
   baseUrl: string,
@@ -100,6 +101,7 @@ export async function getFlag(
   const path = `${cc}/${cc}.gif`.toLowerCase();
   const { status, reason, content } = await get(`${baseUrl}/${path}`, run);
   if (status !== 200) throw new HTTPError(status, reason); // (1)
+  if (!isWholeGif(content)) throw new ConnectionError("Not a whole GIF image");
   return content;
 }
 

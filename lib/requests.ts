@@ -6,6 +6,7 @@
  */
 
 import { quote } from "./argparse.ts";
+import { exemptLocalhost } from "./proxy.ts";
 
 /** An answer other than 200 OK (RFC 9110, 15.3.1), after redirects. */
 export class HTTPError extends Error {
@@ -44,14 +45,30 @@ export interface Limits {
   signal: AbortSignal;
 }
 
-/** The content codings that `fetch` undoes; it hands out others as they are. */
-const DECODED = /^(identity|gzip|br)$/i;
+/** The statuses that lead to another URL (RFC 9110, 15.4). */
+const REDIRECTS = [301, 302, 303, 307, 308];
+
+/** A request follows no more of them. */
+const MAX_REDIRECTS = 20;
+
+/** A body is no longer than this, decoded. */
+const MAX_BYTES = 64 * 1024 * 1024;
+
+/** The content codings that are undone: x-gzip here, the others by `fetch`. */
+const DECODED = /^(gzip|br|x-gzip)$/i;
+
+/** What servers send for no coding at all. */
+const NO_CODING = /^(identity|none|)$/i;
+
+// As soon as this is loaded: the threads of a pool may not set variables.
+exemptLocalhost();
 
 /**
  * GET a URL.
  *
  * @returns The answer, whatever its status, after redirects.
- * @throws {ConnectionError} When there is no whole answer in time.
+ * @throws {ConnectionError} When there is no whole answer in time, or it is too
+ *   long.
  * @throws {DOMException} An `AbortError`, after `signal`.
  */
 export async function get(
@@ -60,21 +77,14 @@ export async function get(
 ): Promise<Reply> {
   const timer = AbortSignal.timeout(1000 * timeout);
   try {
-    const response = await fetch(url, {
-      signal: AbortSignal.any([timer, signal]),
-    });
-    const { status, statusText, headers } = response;
+    const response = await follow(url, AbortSignal.any([timer, signal]));
+    const { status, statusText } = response;
     const reason = statusText || "Unassigned"; // As IANA's registry has it.
-    if (status !== 200) {
-      await response.body?.cancel();
-      return { status, reason, content: new Uint8Array() };
-    }
-    const coding = headers.get("content-encoding") ?? "identity";
-    if (DECODED.test(coding)) {
-      return { status, reason, content: await response.bytes() };
+    if (status === 200) {
+      return { status, reason, content: await readBody(response) };
     }
     await response.body?.cancel();
-    throw new ConnectionError(`Unknown content coding: ${quote(coding)}`);
+    return { status, reason, content: new Uint8Array() };
   } catch (error) {
     if (signal.aborted) throw new DOMException("Given up", "AbortError");
     if (error instanceof ConnectionError) throw error;
@@ -83,6 +93,56 @@ export async function get(
     }
     throw new ConnectionError(`Connection error: ${explain(error)}`);
   }
+}
+
+/**
+ * Fetch a URL, or what it leads to. `fetch` would follow a redirect to any host,
+ * and on a terminal the runtime would ask for one that was not granted.
+ */
+async function follow(url: string, signal: AbortSignal): Promise<Response> {
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+    const response = await fetch(url, { signal, redirect: "manual" });
+    const { status, headers, body } = response;
+    const location = headers.get("location");
+    if (!REDIRECTS.includes(status) || location === null) return response;
+    await body?.cancel();
+    const { href, protocol, hostname, port } = new URL(location, url);
+    if (!/^https?:$/.test(protocol)) {
+      throw new TypeError("Can not redirect to a non HTTP(s) url");
+    }
+    const host = `${hostname}:${port || (protocol === "http:" ? 80 : 443)}`;
+    if (Deno.permissions.querySync({ name: "net", host }).state !== "granted") {
+      throw new TypeError(`redirect to ${host}, which was not granted`);
+    }
+    url = href;
+  }
+  throw new TypeError(`Maximum number of redirects (${MAX_REDIRECTS}) reached`);
+}
+
+/** The body, decoded. */
+async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
+  const { body, headers } = response;
+  const coding = headers.get("content-encoding") ?? "";
+  const isCoded = DECODED.test(coding);
+  if (!isCoded && !NO_CODING.test(coding)) {
+    await body?.cancel();
+    throw new ConnectionError(`Unknown content coding: ${quote(coding)}`);
+  }
+  // In one go is faster than chunk by chunk, where the length can be trusted.
+  const length = Number(headers.get("content-length") ?? Infinity);
+  const isPlain = !isCoded && !headers.has("transfer-encoding");
+  if (isPlain && length <= MAX_BYTES) return await response.bytes();
+  const decoded = /^x-gzip$/i.test(coding)
+    ? body?.pipeThrough(new DecompressionStream("gzip"))
+    : body;
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  for await (const chunk of decoded ?? []) {
+    size += chunk.length;
+    if (size > MAX_BYTES) throw new ConnectionError("Body larger than 64 MB");
+    chunks.push(chunk);
+  }
+  return await new Blob(chunks).bytes();
 }
 
 /** Why `fetch` failed, less the addresses and layers that it names first. */

@@ -25,9 +25,21 @@ interface Exchange {
 /** Whether the connection takes another request. */
 type Next = "keep" | "close" | "reset";
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
+const MEGABYTE = 1024 * 1024;
+
 /** The flag of a code on this site; no two are alike. */
-export function flagOf(cc: string): Uint8Array {
-  return new TextEncoder().encode(`GIF89a ${cc} `.repeat(400));
+export function flagOf(cc: string): Bytes {
+  return new TextEncoder().encode(`${`GIF89a ${cc} `.repeat(400)};`);
+}
+
+/** The flag of `big`, 50 MB, or another size. */
+export function bigFlag(megabytes = 50): Bytes {
+  const flag = new Uint8Array(megabytes * MEGABYTE);
+  flag.set(flagOf("BIG"));
+  flag.set(flagOf("BIG").slice(-1), flag.length - 1);
+  return flag;
 }
 
 /**
@@ -58,15 +70,26 @@ function answer(status: string, headers = "") {
   };
 }
 
-function coded(coding: string) {
+function coded(
+  coding: string,
+  flag: (cc: string) => Bytes | Promise<Bytes> = flagOf,
+) {
   return async ({ send, cc }: Exchange): Promise<Next> => {
-    const flag = flagOf(cc);
+    const body = await flag(cc);
     const headers = `Content-Encoding: ${coding}\r\n`;
-    await send(head("200 OK", flag.length, headers));
-    await send(flag);
+    await send(head("200 OK", body.length, headers));
+    await send(body);
     return "keep";
   };
 }
+
+async function zipped(flag: Bytes): Promise<Bytes> {
+  const body = new Response(flag).body!;
+  return await new Response(body.pipeThrough(new CompressionStream("gzip")))
+    .bytes();
+}
+
+const zippedFlag = (cc: string) => zipped(flagOf(cc));
 
 function redirect(to: (exchange: Exchange) => string) {
   return async (exchange: Exchange): Promise<Next> => {
@@ -98,11 +121,22 @@ async function silence({ site }: Exchange): Promise<Next> {
   return "close";
 }
 
-/** The kilobytes of {@linkcode BIG}. */
-const KILOBYTE = new Uint8Array(1024).fill(0x47);
+/** Goes on until somebody has enough of it. */
+function endless(headers: string, data: Bytes) {
+  return async ({ send, site }: Exchange): Promise<Next> => {
+    await send(`HTTP/1.1 200 OK\r\n${headers}\r\n`);
+    while (!site.signal.aborted) await send(data);
+    return "close";
+  };
+}
 
-/** The body of `big`: 50 MB. */
-export const BIG: number = 50 * 1024 * KILOBYTE.length;
+/** What a network that wants a login answers whatever it is asked for. */
+const PAGE = "<!DOCTYPE html><title>Log in</title>";
+
+/** A megabyte as a chunk. */
+const CHUNK = new TextEncoder().encode(
+  `${MEGABYTE.toString(16)}\r\n${"G".repeat(MEGABYTE)}\r\n`,
+);
 
 const FAULTS = {
   good,
@@ -110,6 +144,17 @@ const FAULTS = {
   "half the headers": raw("HTTP/1.1 200 OK\r\nContent-Le"),
   "reset in mid-body": raw(head("200 OK", 5000) + "GIF89a half", "reset"),
   "reset at once": raw("", "reset"),
+  "HTML page": raw(
+    head("200 OK", PAGE.length, "Content-Type: text/html\r\n") + PAGE,
+    "keep",
+  ),
+  "empty body": raw(head("200 OK", 0), "keep"),
+  "no length": async ({ send, cc }) => {
+    await send("HTTP/1.1 200 OK\r\n\r\n");
+    await send(flagOf(cc));
+    return "close";
+  },
+  "no length, cut short": raw("HTTP/1.1 200 OK\r\n\r\nGIF89a half"),
   "short body": raw(head("200 OK", 5000) + "GIF89a half"),
   "chunks cut off": raw(
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nGIF89a\r\n",
@@ -142,7 +187,8 @@ const FAULTS = {
   "redirect to a closed port": redirect(({ site }) => site.closedUrl),
   "redirect to no URL": redirect(() => "http://[nowhere"),
   "redirect to a file": redirect(() => "file:///etc/hostname"),
-  "redirect to data": redirect(() => "data:image/gif,GIF89a"),
+  "redirect to data": redirect(() => "data:image/gif,GIF89a;"),
+  "redirect to nothing": raw(head("302 Found", 0), "keep"),
   "redirect to 404": redirect(({ site }) => `${site.url}/none`),
   "204": raw("HTTP/1.1 204 No Content\r\n\r\n", "keep"),
   "206": answer("206 Partial Content"),
@@ -168,14 +214,39 @@ const FAULTS = {
   "unknown coding": coded("zstd"),
   "two codings": coded("gzip, gzip"),
   "identity coding": coded("identity"),
-  "big": async ({ send }) => {
-    await send(head("200 OK", BIG));
-    const megabyte = new Uint8Array(1024 * KILOBYTE.length).fill(KILOBYTE[0]!);
-    for (let sent = 0; sent < BIG; sent += megabyte.length) {
-      await send(megabyte);
-    }
+  "coding none": coded(" None "),
+  "empty coding": coded(""),
+  "gzip": coded("gzip", zippedFlag),
+  "x-gzip": coded("x-gzip", zippedFlag),
+  "X-GZip and spaces": coded("  X-GZip ", zippedFlag),
+  "false x-gzip": coded("x-gzip"),
+  "gzip as transfer coding": async ({ send, cc }) => {
+    const body = await zippedFlag(cc);
+    await send("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n");
+    await send(`${body.length.toString(16)}\r\n`);
+    await send(body);
+    await send("\r\n0\r\n\r\n");
     return "keep";
   },
+  "big": async ({ send }) => {
+    const flag = bigFlag();
+    await send(head("200 OK", flag.length));
+    await send(flag);
+    return "keep";
+  },
+  "too big": async ({ send }) => {
+    const flag = bigFlag(65);
+    await send(head("200 OK", flag.length));
+    await send(flag);
+    return "keep";
+  },
+  "gzip bomb": coded("gzip", () => zipped(bigFlag(190))),
+  "x-gzip bomb": coded("x-gzip", () => zipped(bigFlag(190))),
+  "endless body": endless("", new Uint8Array(MEGABYTE)),
+  "endless chunks": endless(
+    "Content-Length: 5000\r\nTransfer-Encoding: chunked\r\n",
+    CHUNK,
+  ),
 } satisfies Record<string, (exchange: Exchange) => Promise<Next>>;
 
 /** What {@linkcode FaultSite} can be told beside its faults. */

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { expandCcArgs } from "../flags2_common.ts";
-import { assertFlags, BIG, type Fault, FaultSite } from "./fault_site.ts";
+import { assertFlags, bigFlag, type Fault, FaultSite } from "./fault_site.ts";
 import {
   type Outcome,
   parseReport,
@@ -28,6 +28,8 @@ const INCOMPLETE = "Connection error: incomplete body";
 const UNAVAILABLE = "HTTP error 503 - Service Unavailable";
 const NO_REDIRECT = "Connection error: Can not redirect to a non HTTP(s) url";
 const REFUSED = "tcp connect error: Connection refused";
+const NO_GIF = "Not a whole GIF image";
+const TOO_LARGE = "Body larger than 64 MB";
 const OK = "OK";
 const NOT_FOUND = "not found";
 
@@ -56,6 +58,14 @@ const PROMISES: [promise: string, Fault, message: string][] = [
     "random bytes",
     "Connection error: invalid HTTP version parsed",
   ],
+  ["an HTML page is an error", "HTML page", NO_GIF],
+  ["an empty body is an error", "empty body", NO_GIF],
+  ["a flag whose length is not told is a flag", "no length", OK],
+  [
+    "a flag whose length is not told, cut short, is an error",
+    "no length, cut short",
+    NO_GIF,
+  ],
   ["no answer in time is an error", "no answer", TIMED_OUT],
   ["no body in time is an error", "headers and silence", TIMED_OUT],
   ["a body too slow to end in time is an error", "byte by byte", TIMED_OUT],
@@ -77,6 +87,11 @@ const PROMISES: [promise: string, Fault, message: string][] = [
   ],
   ["a redirect to a file is an error", "redirect to a file", NO_REDIRECT],
   ["a redirect to a data: URL is an error", "redirect to data", NO_REDIRECT],
+  [
+    "a redirect that does not say where is an error",
+    "redirect to nothing",
+    "HTTP error 302 - Found",
+  ],
   ["a redirect to 404 is not found", "redirect to 404", NOT_FOUND],
   ["204 is an error", "204", "HTTP error 204 - No Content"],
   ["206 is an error", "206", "HTTP error 206 - Partial Content"],
@@ -139,6 +154,30 @@ const PROMISES: [promise: string, Fault, message: string][] = [
     'Unknown content coding: "gzip, gzip"',
   ],
   ["the coding identity is no coding", "identity coding", OK],
+  ["the coding none is no coding, in any case", "coding none", OK],
+  ["a coding without a name is no coding", "empty coding", OK],
+  ["a zipped flag is a flag", "gzip", OK],
+  ["x-gzip is gzip", "x-gzip", OK],
+  ["x-gzip is gzip in any case, with spaces", "X-GZip and spaces", OK],
+  [
+    "a body that is not in the x-gzip announced is an error",
+    "false x-gzip",
+    "Connection error: invalid gzip header",
+  ],
+  [
+    "gzip as a transfer coding, which fetch leaves undecoded, is an error",
+    "gzip as transfer coding",
+    NO_GIF,
+  ],
+];
+
+/** Bodies that are longer than any flag, or never end. */
+const UNBOUNDED: Fault[] = [
+  "too big",
+  "gzip bomb",
+  "x-gzip bomb",
+  "endless body",
+  "endless chunks",
 ];
 
 /** Each script, with the number of its connections. */
@@ -292,8 +331,7 @@ describe("Of the three scripts, among good answers,", () => {
   });
 
   it("a body of 50 MB is a flag", async () => {
-    const body = new Uint8Array(BIG).fill(0x47);
-    const expected = await crypto.subtle.digest("SHA-256", body);
+    const expected = await crypto.subtle.digest("SHA-256", bigFlag());
     for (const script of SCRIPTS) {
       await using site = new FaultSite({ BR: "big" });
       await using folder = new TemporaryFolder();
@@ -304,6 +342,19 @@ describe("Of the three scripts, among good answers,", () => {
       assertEquals(await crypto.subtle.digest("SHA-256", saved), expected);
     }
   });
+
+  for (const fault of UNBOUNDED) {
+    it(`a body larger than 64 MB is an error: ${fault}`, async () => {
+      for (const style of STYLES) {
+        await using site = new FaultSite({ BR: fault });
+        const { code, lines, saved } = //
+          await download(style, ["BR", "US"], PATIENCE, site);
+        assertEquals(code, 0);
+        assertEquals(lines, [line("BR", TOO_LARGE), line("US", OK)].sort());
+        assertEquals(saved, ["US"]);
+      }
+    });
+  }
 
   it("a server that dies leaves the flags before and errors after", async () => {
     await all(STYLES.map(async (style) => {
@@ -380,6 +431,6 @@ describe("The README", () => {
       [promise, fault, message].join()
     );
     for (const row of PROMISES) assert(said.includes(row.join()), row.join());
-    assertEquals(said.length, PROMISES.length + 3);
+    assertEquals(said.length, PROMISES.length + 4);
   });
 });

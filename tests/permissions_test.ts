@@ -23,7 +23,7 @@ import {
 } from "./testing.ts";
 
 const CONFIG = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
-const SET: Record<"import" | "net" | "read" | "write", string[]> =
+const SET: Record<"env" | "import" | "net" | "read" | "write", string[]> =
   CONFIG.permissions.default;
 
 /** What the default set comes to, for a site at a free port. */
@@ -46,8 +46,9 @@ function options(
 const ours = (stderr: string) => stderr.replace(/^.*Warning.*\n/, "");
 
 describe("the default permission set", () => {
-  it("holds JSR, the network, reading and writing, and nothing else", () => {
-    assertEquals(Object.keys(SET), ["import", "net", "read", "write"]);
+  it("holds NO_PROXY, JSR, the network, reading and writing, and nothing else", () => {
+    assertEquals(Object.keys(SET), ["env", "import", "net", "read", "write"]);
+    assertEquals(SET.env, ["NO_PROXY", "no_proxy"]);
     assertEquals(SET.import, ["jsr.io:443"]);
     assertEquals(SET.read, ["."]);
     assertEquals(SET.write, ["downloads"]);
