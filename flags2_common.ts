@@ -17,7 +17,7 @@ import { affordableConnections } from "./lib/limits.ts";
 import { requirePermissions } from "./lib/permissions.ts";
 import { ConnectionError, get, HTTPError } from "./lib/requests.ts";
 import { colored } from "./lib/terminal.ts";
-import { siteFor } from "./site/start.ts";
+import { builtInSites, ensureSite, request } from "./site/start.ts";
 
 export { ConnectionError, HTTPError };
 
@@ -99,7 +99,8 @@ export async function getFlag(
   cc: string,
 ): Promise<Uint8Array> {
   const path = `${cc}/${cc}.gif`.toLowerCase();
-  const { status, reason, content } = await get(`${baseUrl}/${path}`, run);
+  const ask = () => get(`${baseUrl}/${path}`, run);
+  const { status, reason, content } = await request(baseUrl, run.signal, ask);
   if (status !== 200) throw new HTTPError(status, reason); // (1)
   if (!isWholeGif(content)) throw new ConnectionError("Not a whole GIF image");
   return content;
@@ -307,7 +308,8 @@ async function downloadAndReport(
     const net = [new URL(baseUrl).host];
     requirePermissions({ ...DOWNLOAD_PERMISSIONS, net });
     await Deno.mkdir(DEST_DIR, { recursive: true });
-    await using _site = await siteFor(server, baseUrl, run.signal);
+    await using _sites = builtInSites;
+    await ensureSite(baseUrl, run.signal);
     t0 = performance.now();
     counter = undefined;
     counter = await downloadMany(ccList, baseUrl, verbose, concurReq);

@@ -20,7 +20,7 @@ export class HTTPError extends Error {
   }
 }
 
-/** No whole answer, or none in time; the message says why. */
+/** No whole answer, or none in time; the cause is what `fetch` threw, if it did. */
 export class ConnectionError extends Error {
   static {
     this.prototype.name = "ConnectionError";
@@ -91,7 +91,8 @@ export async function get(
     if (timer.aborted) {
       throw new ConnectionError(`Timed out after ${timeout} s`);
     }
-    throw new ConnectionError(`Connection error: ${explain(error)}`);
+    const message = `Connection error: ${explain(error)}`;
+    throw new ConnectionError(message, { cause: error });
   }
 }
 

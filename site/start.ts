@@ -1,5 +1,6 @@
 /**
- * A site for a script that finds no server: on a thread of its own, for one run.
+ * The sites for scripts that find no server: each on a thread of its own, for
+ * one run.
  *
  * @module
  */
@@ -7,32 +8,39 @@
 import { SystemExit } from "../lib/exit.ts";
 import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
 import { requirePermissions } from "../lib/permissions.ts";
+import { ConnectionError } from "../lib/requests.ts";
 import { HOSTS, ROOT, serveSite, SITES, untilAborted } from "./serve.ts";
 
 /** Seconds after which a server that takes no connection is none. */
 const PATIENCE = 2;
 
+/** How often a request is made of a site that comes and goes. */
+const TRIES = 5;
+
+const started = new AsyncDisposableStack();
+let starting: Promise<void> | undefined;
+
+/** Leaving its `await using` block ends the sites that were started here. */
+export const builtInSites: AsyncDisposable = started;
+
 /**
- * The site that a run needs, unless it is none of the built-in ones or a server
- * answers there.
+ * See that a server is at a base URL: start the built-in site whose it is, unless
+ * one answers there. Of another URL nothing is known, and nothing done.
  *
- * @param label One of {@linkcode SITES}, or else nothing is done.
- * @param baseUrl Where it is to be.
  * @param signal Gives up the start.
- * @returns Leaving its `await using` block ends the site.
  * @throws {SystemExit} When something is there that takes no connection.
  */
-export async function siteFor(
-  label: string,
+export async function ensureSite(
   baseUrl: string,
   signal: AbortSignal,
-): Promise<AsyncDisposable | undefined> {
-  if (!Object.hasOwn(SITES, label)) return;
+): Promise<void> {
   const { host, hostname, port } = new URL(baseUrl);
-  const address = { hostname, port: Number(port) };
+  const label = siteAt(baseUrl);
+  if (!label) return;
   const timer = AbortSignal.timeout(1000 * PATIENCE);
   try {
     const limits = { signal: AbortSignal.any([signal, timer]) };
+    const address = { hostname, port: Number(port) };
     (await Deno.connect({ ...address, ...limits })).close();
   } catch (error) {
     signal.throwIfAborted();
@@ -42,10 +50,42 @@ export async function siteFor(
       );
     }
     if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
-    const site = await startSite(label, address.port, signal);
-    if (site) console.error(`Started the ${label} site for this run.`);
-    return site;
+    const site = await startSite(label, Number(port), signal);
+    if (!site) return;
+    started.use(site);
+    console.error(`Started the ${label} site for this run.`);
   }
+}
+
+/**
+ * Make a request of a server. A built-in site may go with the run that has started
+ * it: then it is started again, and asked once more.
+ *
+ * @throws {unknown} What the last request throws.
+ */
+export async function request<T>(
+  baseUrl: string,
+  signal: AbortSignal,
+  ask: () => Promise<T>,
+): Promise<T> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isGone = error instanceof ConnectionError && error.cause;
+      if (!isGone || tries === TRIES || !siteAt(baseUrl)) throw error;
+      starting ??= ensureSite(baseUrl, signal)
+        .finally(() => starting = undefined);
+      await starting.catch(() => {});
+    }
+  }
+}
+
+/** The label of the built-in site at a base URL. */
+function siteAt(baseUrl: string): string | undefined {
+  return Object.keys(SITES).find((label) =>
+    baseUrl === `http://localhost:${SITES[label]!.port}/flags`
+  );
 }
 
 /**
