@@ -90,6 +90,7 @@ exec ${quoted([deno!])} "$@"
           HOME: home,
           PATH: `${home}/bin:${home}/.deno/bin:${Deno.env.get("PATH")}`,
           DENO_DIR: this.#denoDir,
+          DENO_INSTALL_ROOT: `${home}/.deno`,
           NO_COLOR: "1",
         },
         stdin: "null",
@@ -143,6 +144,7 @@ const GUIDE: Record<string, [status: number, (outcome: Outcome) => void]> = {
   "deno run -P docs/bar.ts": [0, ({ stdout }) => {
     assertMatch(stdout, /^100%\|█{10}\| 1000\/1000 \[\d\d:\d\d<00:00, .*\]\n$/);
   }],
+  "rm docs/bar.ts": [0, isSilent],
   "deno run -P flags2_threadpool.ts -s DELAY -m 10 a b c": [
     0,
     (outcome) => takes(4, outcome),

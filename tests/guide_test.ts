@@ -214,6 +214,18 @@ describe("The guides", () => {
     assertEquals(english, korean);
   });
 
+  it("say rightly that two scripts are the same from the loop on", async () => {
+    const [threadpool, asyncio] = await Promise.all(
+      ["threadpool", "asyncio"].map(async (script) => {
+        const text = await read(`flags2_${script}.ts`);
+        return text.slice(text.indexOf("  let doneIter"))
+          .replace(/(?: \/\/)?(?: \(\d+\))+$/gm, "");
+      }),
+    );
+    assertEquals(threadpool, asyncio);
+    assertMatch(threadpool!, /^ +let doneIter[^]*await main/);
+  });
+
   it("say rightly that a bad code is refused with -e and -a, too", () => {
     for (const option of ["-e", "-a"]) {
       assertThrows(() => processArgs([option, "100"], 5), UsageError);
