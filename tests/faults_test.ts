@@ -33,7 +33,7 @@ const TOO_LARGE = "Body larger than 64 MB";
 const OK = "OK";
 const NOT_FOUND = "not found";
 
-/** The rows of the README's table. */
+/** The rows of the table in docs/faults.md. */
 const PROMISES: [promise: string, Fault, message: string][] = [
   ["a good answer is a flag", "good", OK],
   ["a connection closed at once is an error", "closed at once", CLOSED],
@@ -421,10 +421,10 @@ describe("Of the three scripts, when every answer is bad,", () => {
   });
 });
 
-describe("The README", () => {
+describe("docs/faults.md", () => {
   it("has a row for each fault, as it is tested here", async () => {
-    const readme = await Deno.readTextFile(`${ROOT}/README.md`);
-    const rows = readme.matchAll(
+    const page = await Deno.readTextFile(`${ROOT}/docs/faults.md`);
+    const rows = page.matchAll(
       /^\| (.+?) +\| `(.+?)` +\| .+? \| (.+?) +\|$/gm,
     );
     const said = [...rows].map(([, fault, message, promise]) =>
