@@ -141,7 +141,7 @@ async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   for await (const chunk of decoded ?? []) {
     size += chunk.length;
     if (size > MAX_BYTES) throw new ConnectionError("Body larger than 64 MB");
-    chunks.push(chunk);
+    chunks.push(chunk.slice()); // Less the large buffer that it is a part of.
   }
   return await new Blob(chunks).bytes();
 }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { isWholeGif } from "../lib/gif.ts";
 import { ConnectionError, get } from "../lib/requests.ts";
-import { flagOf } from "./fault_site.ts";
+import { FaultSite, flagOf } from "./fault_site.ts";
 import {
   commandLine,
   FLAGS,
@@ -12,6 +12,7 @@ import {
   quoted,
   ROOT,
   SCRIPTS,
+  start,
   TemporaryFolder,
 } from "./testing.ts";
 
@@ -109,6 +110,35 @@ describe("in a pseudo-terminal, a redirect", () => {
       const { flags, errors } = parseReport(text);
       assertEquals([code, errors], [0, ELSEWHERE.length], text);
       assertEquals(flags, 26 - ELSEWHERE.length);
+    });
+  }
+});
+
+describe("a body without end", () => {
+  /** The most memory that a process has had so far, in megabytes. */
+  const memory = async (pid: number) => {
+    const args = [`/proc/${pid}/status`];
+    const { stdout } = await new Deno.Command("cat", { args }).output();
+    const status = new TextDecoder().decode(stdout);
+    return Number(status.match(/^VmHWM:\s+(\d+) kB$/m)![1]) / 1024;
+  };
+  for (const fault of ["gzip bomb", "x-gzip bomb", "endless chunks"] as const) {
+    const name = `takes no more memory than it needs: ${fault}`;
+    if (Deno.build.os !== "linux") {
+      it.skip(`${name} (left out: needs /proc)`, () => {});
+      continue;
+    }
+    it(name, async () => {
+      await using folder = new TemporaryFolder();
+      await using site = new FaultSite({ AA: fault, AB: "no answer" });
+      const args = ["-s", site.url, "-m", "1", "-t", "60", "AA", "AB"];
+      const child = start("asyncio", args, { cwd: folder.path });
+      const ended = outcome(child);
+      await site.asked(2); // It is done with the first one then.
+      const megabytes = await memory(child.pid);
+      child.kill("SIGKILL");
+      await ended;
+      assert(megabytes < 400, `${megabytes} MB`);
     });
   }
 });
