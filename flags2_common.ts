@@ -15,9 +15,9 @@ import type { ThreadPoolOptions } from "./lib/futures.ts";
 import { isWholeGif } from "./lib/gif.ts";
 import { affordableConnections } from "./lib/limits.ts";
 import { requirePermissions } from "./lib/permissions.ts";
-import { ConnectionError, get, HTTPError } from "./lib/requests.ts";
+import { ConnectionError, HTTPError } from "./lib/requests.ts";
 import { colored } from "./lib/terminal.ts";
-import { builtInSites, ensureSite, request } from "./site/start.ts";
+import { builtInSites, ensureSite, getFrom } from "./site/start.ts";
 
 export { ConnectionError, HTTPError };
 
@@ -80,14 +80,12 @@ export function joinRun(timeout: number, signal: AbortSignal): void {
 }
 
 /** What a thread needs to download. */
-export function threadOptions(): Omit<ThreadPoolOptions, "maxWorkers"> {
-  return {
-    module: import.meta.url,
-    permissions: DOWNLOAD_PERMISSIONS,
-    initializer: joinRun,
-    initargs: [run.timeout, run.signal],
-  };
-}
+export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
+  module: import.meta.url,
+  permissions: DOWNLOAD_PERMISSIONS,
+  initializer: joinRun,
+  initargs: [run.timeout, run.signal],
+});
 
 /**
  * Fetch one flag; it handles no error.
@@ -99,8 +97,7 @@ export async function getFlag(
   cc: string,
 ): Promise<Uint8Array> {
   const path = `${cc}/${cc}.gif`.toLowerCase();
-  const ask = () => get(`${baseUrl}/${path}`, run);
-  const { status, reason, content } = await request(baseUrl, run.signal, ask);
+  const { status, reason, content } = await getFrom(baseUrl, path, run);
   if (status !== 200) throw new HTTPError(status, reason); // (1)
   if (!isWholeGif(content)) throw new ConnectionError("Not a whole GIF image");
   return content;
@@ -297,9 +294,7 @@ async function downloadAndReport(
   maxConcurReq: number,
 ): Promise<void> {
   const baseUrl = SERVERS[server] ?? server;
-  const concurReq = affordableConnections(
-    Math.min(maxReq, maxConcurReq, ccList.length),
-  );
+  const concurReq = affordableConnections(maxReq, maxConcurReq, ccList.length);
   run.timeout = timeout;
   console.log(initialReport(ccList, concurReq, server));
   let counter: Counter | undefined = new Counter();

@@ -13,13 +13,14 @@ const RUNTIME_FILES = 64;
 const FILES_PER_CONNECTION = 3;
 
 /**
- * Connections that the limit of open files leaves room for: those that are
- * wanted, or fewer, which is said on standard error. Only Linux tells the limit,
+ * Connections that the limit of open files leaves room for: the least of the
+ * numbers, or fewer, which is said on standard error. Only Linux tells the limit,
  * and Deno lets only a program with all permissions ask; else none is known.
  *
  * @throws {SystemExit} When there is no room for a single one.
  */
-export function affordableConnections(wanted: number): number {
+export function affordableConnections(...numbers: number[]): number {
+  const wanted = Math.min(...numbers);
   const limit = openFiles();
   const room = Math.floor((limit - RUNTIME_FILES) / FILES_PER_CONNECTION);
   const files = `only ${limit} files may be open (ulimit -n)`;

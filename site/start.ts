@@ -8,7 +8,12 @@
 import { SystemExit } from "../lib/exit.ts";
 import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
 import { requirePermissions } from "../lib/permissions.ts";
-import { ConnectionError } from "../lib/requests.ts";
+import {
+  ConnectionError,
+  get,
+  type Limits,
+  type Reply,
+} from "../lib/requests.ts";
 import { HOSTS, ROOT, serveSite, SITES, untilAborted } from "./serve.ts";
 
 /** Seconds after which a server that takes no connection is none. */
@@ -58,23 +63,23 @@ export async function ensureSite(
 }
 
 /**
- * Make a request of a server. A built-in site may go with the run that has started
- * it: then it is started again, and asked once more.
+ * GET a path of a server. A built-in site may go with the run that has started it:
+ * then it is started again, and asked once more.
  *
- * @throws {unknown} What the last request throws.
+ * @throws {ConnectionError | DOMException} As `get` does.
  */
-export async function request<T>(
+export async function getFrom(
   baseUrl: string,
-  signal: AbortSignal,
-  ask: () => Promise<T>,
-): Promise<T> {
+  path: string,
+  limits: Limits,
+): Promise<Reply> {
   for (let tries = 1;; tries++) {
     try {
-      return await ask();
+      return await get(`${baseUrl}/${path}`, limits);
     } catch (error) {
       const isGone = error instanceof ConnectionError && error.cause;
       if (!isGone || tries === TRIES || !siteAt(baseUrl)) throw error;
-      starting ??= ensureSite(baseUrl, signal)
+      starting ??= ensureSite(baseUrl, limits.signal)
         .finally(() => starting = undefined);
       await starting.catch(() => {});
     }
