@@ -23,12 +23,12 @@ import {
   ConnectionError,
   Counter,
   downloadOne,
-  errorLine,
   HTTPError,
   HTTPStatus,
   main,
   type Result,
   run,
+  showError,
 } from "./flags2_common.ts";
 import { asCompleted, Future } from "./lib/futures.ts";
 import { tqdm } from "./lib/tqdm.ts";
@@ -52,7 +52,7 @@ export async function downloadMany( // (1)
   const pool = pooledMap(concurReq, toDoMap.keys(), (it) => it.run()); // (2)
   Array.fromAsync(pool);
   let doneIter = asCompleted(toDoMap.keys()); // (4)
-  if (!verbose) doneIter = tqdm(doneIter, ccList.length); // (5)
+  if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length, counter }); // (5)
   for await (const future of doneIter) { // (6)
     let res;
     let errorMsg = "";
@@ -72,7 +72,7 @@ export async function downloadMany( // (1)
     counter[status] += 1; // (12)
     if (verbose && errorMsg) {
       const cc = toDoMap.get(future)!; // (9)
-      console.log(errorLine(cc, errorMsg));
+      showError(cc, errorMsg);
     }
   }
   return counter; // (13)

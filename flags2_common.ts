@@ -10,13 +10,13 @@ import { green, red, yellow } from "@std/fmt/colors";
 import countryCodes from "./country_codes.txt" with { type: "text" };
 import { ArgumentParser } from "./lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "./lib/exit.ts";
-import { removeTemporary, writeWhole } from "./lib/files.ts";
+import { makeFolder, removeTemporary, writeWhole } from "./lib/files.ts";
 import type { ThreadPoolOptions } from "./lib/futures.ts";
 import { isWholeGif } from "./lib/gif.ts";
 import { affordableConnections } from "./lib/limits.ts";
 import { requirePermissions } from "./lib/permissions.ts";
 import { ConnectionError, HTTPError } from "./lib/requests.ts";
-import { colored } from "./lib/terminal.ts";
+import { colored, ENVIRONMENT, print, show } from "./lib/terminal.ts";
 import { builtInSites, ensureSite, getFrom } from "./site/start.ts";
 
 export { ConnectionError, HTTPError };
@@ -41,6 +41,7 @@ export const DEST_DIR = "downloads";
 
 /** What a download may do: a redirect may lead to any host that is granted. */
 export const DOWNLOAD_PERMISSIONS: Deno.PermissionOptionsObject = {
+  env: ENVIRONMENT,
   net: "inherit",
   read: [import.meta.dirname!, DEST_DIR],
   write: [DEST_DIR],
@@ -68,7 +69,6 @@ const controller = new AbortController();
 export const run = {
   /** Ends the run: Ctrl-C, or an error that is no request's. */
   abort: (reason: unknown): void => controller.abort(reason),
-  /** Aborted when the run is. */
   signal: controller.signal,
   /** Seconds for a request, as `-t` has it. */
   timeout: 10,
@@ -133,13 +133,13 @@ export async function downloadOne(
       throw error; // (4)
     }
   }
-  if (verbose) console.log(cc, message); // (5)
+  if (verbose) show(`${cc} ${message}\n`); // (5)
   return { status, cc }; // (6)
 }
 
 /** The line of a verbose run for a code whose request failed. */
-export function errorLine(cc: string, message: string): string {
-  return colored(red, `*** Error for ${cc}: ${message}`);
+export function showError(cc: string, message: string): void {
+  show(colored(red, `*** Error for ${cc}: ${message}`) + "\n");
 }
 
 /** What a run is about to do, in three lines. */
@@ -180,9 +180,8 @@ function count(n: number, noun: string): string {
 }
 
 /**
- * The codes that a command line asks for: every possible one, or all that have a
- * flag, or those given (a letter stands for 26), or the top 20. In upper case,
- * sorted, each once.
+ * The codes that are asked for: every possible one, or all that have a flag, or
+ * those given (a letter stands for 26), or the top 20. Sorted, each once.
  */
 export function expandCcArgs(
   everyCc: boolean,
@@ -249,11 +248,7 @@ export type Args = {
   verbose: boolean;
 };
 
-/**
- * Read a command line.
- *
- * @throws {UsageError} When it cannot be understood, or is out of bounds.
- */
+/** Read a command line; a `UsageError` is thrown for one that cannot be run. */
 export function processArgs(args: string[], defaultConcurReq: number): Args {
   const parser = argumentParser(defaultConcurReq);
   const { all, every, limit, max_req, _, ...rest } = parser.parse(args);
@@ -275,11 +270,12 @@ export async function main(
   defaultConcurReq: number,
   maxConcurReq: number,
 ): Promise<void> {
+  Deno.stdin.close(); // The bar's width would be that of its terminal.
   const parser = argumentParser(defaultConcurReq);
   using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR));
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
-    if (args.help) console.log(parser.help);
+    if (args.help) print(parser.help);
     else await downloadAndReport(downloadMany, args, maxConcurReq);
   } catch (error) {
     run.abort(error);
@@ -296,13 +292,13 @@ async function downloadAndReport(
   const baseUrl = SERVERS[server] ?? server;
   const concurReq = affordableConnections(maxReq, maxConcurReq, ccList.length);
   run.timeout = timeout;
-  console.log(initialReport(ccList, concurReq, server));
+  print(initialReport(ccList, concurReq, server));
   let counter: Counter | undefined = new Counter();
   let t0 = performance.now();
   try {
     const net = [new URL(baseUrl).host];
     requirePermissions({ ...DOWNLOAD_PERMISSIONS, net });
-    await Deno.mkdir(DEST_DIR, { recursive: true });
+    await makeFolder(DEST_DIR);
     await using _sites = builtInSites;
     await ensureSite(baseUrl, run.signal);
     t0 = performance.now();
@@ -315,7 +311,7 @@ async function downloadAndReport(
   const elapsed = (performance.now() - t0) / 1000;
   const done = counter.ok + counter.not_found + counter.error;
   const notTried = ccList.length - done;
-  console.log(finalReport(counter, notTried, elapsed));
+  print(finalReport(counter, notTried, elapsed));
   if (notTried !== 0) {
     run.abort(new SystemExit("some downloads are unaccounted for"));
   }

@@ -21,11 +21,11 @@ import {
   ConnectionError,
   Counter,
   downloadOne,
-  errorLine,
   HTTPError,
   HTTPStatus,
   main,
   run,
+  showError,
 } from "./flags2_common.ts";
 import { tqdm } from "./lib/tqdm.ts";
 
@@ -59,7 +59,7 @@ export async function downloadMany(
     }
     const status = res?.status ?? HTTPStatus.error; // (8) (9)
     counter[status] += 1; // (10)
-    if (verbose && errorMsg) console.log(errorLine(cc, errorMsg)); // (11)
+    if (verbose && errorMsg) showError(cc, errorMsg); // (11)
   }
   return counter; // (12)
 }

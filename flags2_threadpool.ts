@@ -23,12 +23,12 @@ import { // (2)
   ConnectionError,
   Counter,
   downloadOne, // (3)
-  errorLine,
   HTTPError,
   HTTPStatus,
   main,
   type Result,
   run,
+  showError,
   threadOptions,
 } from "./flags2_common.ts";
 import { asCompleted, type Future, ThreadPoolExecutor } from "./lib/futures.ts";
@@ -54,7 +54,7 @@ export async function downloadMany(
     toDoMap.set(future, cc); // (10)
   }
   let doneIter = asCompleted(toDoMap.keys()); // (11)
-  if (!verbose) doneIter = tqdm(doneIter, ccList.length); // (12)
+  if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length, counter }); // (12)
   for await (const future of doneIter) { // (13)
     let res;
     let errorMsg = "";
@@ -74,7 +74,7 @@ export async function downloadMany(
     counter[status] += 1;
     if (verbose && errorMsg) {
       const cc = toDoMap.get(future)!; // (16)
-      console.log(errorLine(cc, errorMsg));
+      showError(cc, errorMsg);
     }
   }
   return counter;

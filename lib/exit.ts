@@ -9,14 +9,16 @@ import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
 import { BrokenThreadPool } from "./futures.ts";
 import { ConnectionError, HTTPError } from "./requests.ts";
-import { colored } from "./terminal.ts";
+import { colored, isTerminal, show } from "./terminal.ts";
 
 /**
  * The signals that end a run, each with the exit status that a shell expects
  * for it.
  */
 const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
-  Deno.build.os === "windows" ? { SIGINT: 130 } : { SIGINT: 130, SIGTERM: 143 };
+  Deno.build.os === "windows"
+    ? { SIGINT: 130 }
+    : { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143 };
 
 /**
  * Milliseconds in which a second signal is the first once more: the terminal
@@ -24,7 +26,7 @@ const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
  */
 const HANDED_ON = 250;
 
-/** Python's exception for Ctrl-C; here for SIGTERM, too. */
+/** Python's exception for Ctrl-C; here for the other signals, too. */
 export class KeyboardInterrupt extends Error {
   static {
     this.prototype.name = "KeyboardInterrupt";
@@ -43,9 +45,29 @@ export class SystemExit extends Error {
   }
 }
 
+/** What Linux says of this process. */
+const STATUS = { name: "read", path: "/proc/self/status" } as const;
+
 /**
- * Abort a run at the first Ctrl-C (or SIGTERM), with a {@linkcode
- * KeyboardInterrupt}, and end the process at the second.
+ * Whether the window may be closed, as under `nohup`. The runtime takes SIGHUP
+ * whoever ignores it, and only Linux tells, under `-A` alone. Else it is seen by
+ * what `nohup` does: it leaves no output on a terminal.
+ */
+function ignoresHangup(): boolean {
+  try {
+    // An odd number: the first bit of the mask is SIGHUP's. No prompt for it.
+    const granted = Deno.permissions.querySync(STATUS).state === "granted";
+    if (granted) {
+      return /^SigIgn:.*[13579bdf]$/m.test(Deno.readTextFileSync(STATUS.path));
+    }
+  } catch { /* Another system, or reading is granted and no more. */ }
+  return !Deno.stdout.isTerminal() && !Deno.stderr.isTerminal();
+}
+
+/**
+ * Abort a run at the first Ctrl-C (SIGTERM, SIGQUIT, or SIGHUP unless that is
+ * ignored), with a {@linkcode KeyboardInterrupt}, and end the process at the
+ * second.
  *
  * @param cleanUp Called before the process is ended.
  * @returns Leaving its `using` block gives the signals back to the runtime.
@@ -55,8 +77,12 @@ export function abortOnInterrupt(
   cleanUp: () => void = () => {},
 ): Disposable {
   let interrupted = -Infinity;
+  // Asked now: a terminal that has gone is none.
+  const ignored = ignoresHangup() ? "SIGHUP" : "";
   const listeners = Object.entries(EXIT_STATUS).map(([name, exitStatus]) => {
     const listener = () => {
+      // Without a listener the runtime would end the process.
+      if (name === ignored) return;
       if (performance.now() - interrupted < HANDED_ON) return;
       if (run.signal.aborted) {
         try {
@@ -108,15 +134,10 @@ export function reportError(error: unknown, usage: string): void {
   const message = error instanceof Error ? error.message : String(error);
   const isExpected = EXPECTED.some((Class) => error instanceof Class) ||
     OS_ERROR.test(message);
-  if (error instanceof UsageError) {
-    console.error(
-      `${colored(red, "*** Usage error", Deno.stderr)}: ${message}\n${usage}`,
-    );
-  } else if (isExpected) {
-    console.error(
-      colored(red, `*** ${message.replace(OS_ERROR, "")}`, Deno.stderr),
-    );
-  } else {
-    console.error(error);
-  }
+  const text = error instanceof UsageError
+    ? `${colored(red, "*** Usage error", Deno.stderr)}: ${message}\n${usage}`
+    : isExpected
+    ? colored(red, `*** ${message.replace(OS_ERROR, "")}`, Deno.stderr)
+    : Deno.inspect(error, { colors: isTerminal(Deno.stderr) && !Deno.noColor });
+  show(`${text}\n`, Deno.stderr); // When nobody hears it, the status tells it.
 }

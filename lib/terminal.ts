@@ -1,32 +1,72 @@
 /**
  * What a program may write where: colour, and lines that are redrawn, on a
- * terminal alone.
+ * terminal alone; and how it writes when the other end is slow or gone.
  *
  * @module
  */
 
-/** What is asked of standard output or standard error. */
-export type Stream = Pick<typeof Deno.stdout, "isTerminal">;
+/** Standard output or standard error. */
+export type Stream = Pick<typeof Deno.stdout, "isTerminal" | "writeSync">;
 
 /** Whether lines can be redrawn there. */
-export function isTerminal(stream: Stream): boolean {
+export function isTerminal(stream: Pick<Stream, "isTerminal">): boolean {
   return stream.isTerminal() && !isDumb();
 }
 
+/** What is asked of the environment: all of it that was granted. */
+export const ENVIRONMENT: string[] = ["TERM"].filter((variable) =>
+  Deno.permissions.querySync({ name: "env", variable }).state === "granted"
+);
+
 /** TERM says so of a terminal that shows control characters as they are. */
 function isDumb(): boolean {
-  const { state } = Deno.permissions.querySync({
-    name: "env",
-    variable: "TERM",
-  });
-  return state === "granted" && Deno.env.get("TERM") === "dumb";
+  return ENVIRONMENT.some((variable) => Deno.env.get(variable) === "dumb");
 }
 
 /** In colour on a terminal; std leaves it out under NO_COLOR. */
 export function colored(
   color: (text: string) => string,
   text: string,
-  stream: Stream = Deno.stdout,
+  stream: Pick<Stream, "isTerminal"> = Deno.stdout,
 ): string {
   return isTerminal(stream) ? color(text) : text;
+}
+
+/** Milliseconds between two tries to write where there is no room. */
+const PAUSE = 5;
+
+/**
+ * Write text as it is. A stream that has no room is waited for, blocking or
+ * not: whoever shares a pipe or a terminal may have set it so, and
+ * `console.log` throws then. A pipe that its reader has left is no error.
+ *
+ * @throws {Error} When it cannot be written.
+ */
+export function write(text: string, stream: Stream = Deno.stdout): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) {
+    try {
+      written += stream.writeSync(bytes.subarray(written));
+    } catch (error) {
+      if (error instanceof Deno.errors.BrokenPipe) return;
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE);
+    }
+  }
+}
+
+/**
+ * Python's `print`: a line that has to be written, like a report.
+ *
+ * @throws {Error} When it cannot be.
+ */
+export function print(line: string, stream: Stream = Deno.stdout): void {
+  write(`${line}\n`, stream);
+}
+
+/** Show how things go, a line or a bar: for one who has gone, nothing is lost. */
+export function show(text: string, stream: Stream = Deno.stdout): void {
+  try {
+    write(text, stream);
+  } catch { /* A full disk or a closed window: what is shown matters less. */ }
 }

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { isTerminal } from "./terminal.ts";
+import { isTerminal, show } from "./terminal.ts";
 
 /** Milliseconds between two drawings of a bar. */
 const INTERVAL = 100;
@@ -29,6 +29,11 @@ export interface TqdmOptions {
    * it has one. A number that is no count (negative, not finite) is no total.
    */
   total?: number | undefined;
+  /**
+   * Its values are what the loop itself counts as done, when an item that it
+   * takes may come to nothing; by default each one is done.
+   */
+  counter?: object | undefined;
   /** Where to draw; by default standard output. */
   output?: Output | undefined;
   /** The clock, in milliseconds. */
@@ -121,20 +126,17 @@ function formatBar(share: number, width: number): string {
   return ("█".repeat(eighths / 8) + part).padEnd(width).slice(0, width);
 }
 
-/** Standard output; whoever reads a pipe may leave it early. */
+/** Standard output; a window may be closed in the middle of a loop. */
 const STDOUT: Output = {
   isTerminal: () => isTerminal(Deno.stdout),
-  columns: () => Deno.consoleSize().columns || 80,
-  write(text) {
-    const bytes = new TextEncoder().encode(text);
+  columns() {
     try {
-      for (let written = 0; written < bytes.length;) {
-        written += Deno.stdout.writeSync(bytes.subarray(written));
-      }
-    } catch (error) {
-      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+      return Deno.consoleSize().columns || 80;
+    } catch {
+      return 80;
     }
   },
+  write: (text) => show(text),
 };
 
 /**
@@ -147,14 +149,16 @@ class Bar implements Disposable {
   readonly #start: number;
   readonly #interval: number;
   readonly #total: number | undefined;
+  readonly #counter: object | undefined;
   readonly #output: Output;
   readonly #now: () => number;
 
   constructor(
     // It is asked for every item, and costs half of `performance.now`.
-    { total, output = STDOUT, now = Date.now }: TqdmOptions,
+    { total, counter, output = STDOUT, now = Date.now }: TqdmOptions,
   ) {
     this.#total = total;
+    this.#counter = counter;
     this.#output = output;
     this.#now = now;
     this.#start = this.#drawn = now();
@@ -193,7 +197,11 @@ class Bar implements Disposable {
 
   #text(columns?: number): string {
     const elapsed = Math.max(0, this.#now() - this.#start) / 1000;
-    return formatMeter({ n: this.#n, total: this.#total, elapsed, columns });
+    const n = this.#counter
+      ? Object.values(this.#counter as Record<string, number>)
+        .reduce((sum, count) => sum + count, 0)
+      : this.#n;
+    return formatMeter({ n, total: this.#total, elapsed, columns });
   }
 }
 

@@ -46,9 +46,9 @@ function options(
 const ours = (stderr: string) => stderr.replace(/^.*Warning.*\n/, "");
 
 describe("the default permission set", () => {
-  it("holds NO_PROXY, JSR, the network, reading and writing, and nothing else", () => {
+  it("holds three variables, JSR, the network, reading and writing, and nothing else", () => {
     assertEquals(Object.keys(SET), ["env", "import", "net", "read", "write"]);
-    assertEquals(SET.env, ["NO_PROXY", "no_proxy"]);
+    assertEquals(SET.env, ["NO_PROXY", "TERM", "no_proxy"]);
     assertEquals(SET.import, ["jsr.io:443"]);
     assertEquals(SET.read, ["."]);
     assertEquals(SET.write, ["downloads"]);
