@@ -49,8 +49,8 @@ export async function downloadMany( // (1)
     const future = new Future(() => downloadOne(cc, baseUrl, verbose));
     toDoMap.set(future, cc);
   }
-  const pool = pooledMap(concurReq, toDoMap.keys(), (it) => it.run()); // (2)
-  Array.fromAsync(pool);
+  const pool = pooledMap(concurReq, toDoMap.keys(), (future) => future.run()); // (2)
+  Array.fromAsync(pool); // It runs them; their results are in the futures.
   let doneIter = asCompleted(toDoMap.keys()); // (4)
   if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length, counter }); // (5)
   for await (const future of doneIter) { // (6)
@@ -63,7 +63,7 @@ export async function downloadMany( // (1)
         errorMsg = `HTTP error ${error.status} - ${error.reason}`; // (10)
       } else if (error instanceof ConnectionError) {
         errorMsg = error.message; // (11)
-      } else { // No request's: the end of the run.
+      } else { // Not a failed request: stop the run.
         run.abort(error);
         continue;
       }

@@ -59,22 +59,22 @@ export type Result = { status: HTTPStatus; cc: string };
 
 /** Python's `Counter`, with the three keys that it has here. */
 export class Counter implements Record<HTTPStatus, number> {
-  /** Nothing is counted yet. */
+  /** By default nothing is counted yet. */
   constructor(public ok = 0, public not_found = 0, public error = 0) {}
 }
 
 const controller = new AbortController();
 
-/** What belongs to the process and to no code: the abort and the timeout. */
+/** The state of the whole run, not of one country code. */
 export const run = {
-  /** Ends the run: Ctrl-C, or an error that is no request's. */
+  /** Ends the run: after Ctrl-C, or an error that is not a failed request. */
   abort: (reason: unknown): void => controller.abort(reason),
   signal: controller.signal,
   /** Seconds for a request, as `-t` has it. */
   timeout: 10,
 };
 
-/** Each thread's first call: its `run` becomes the process's. */
+/** Each thread's first call: its `run` gets the limits of the process's. */
 export function joinRun(timeout: number, signal: AbortSignal): void {
   Object.assign(run, { timeout, signal });
 }
@@ -90,7 +90,8 @@ export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
 /**
  * Fetch one flag; it handles no error.
  *
- * @throws {HTTPError | ConnectionError} On any answer but a 200 that is a whole GIF.
+ * @throws {HTTPError} On any answer but 200.
+ * @throws {ConnectionError} When there is no answer in time, or no whole GIF in it.
  */
 export async function getFlag(
   baseUrl: string,
@@ -111,12 +112,12 @@ export function saveFlag(image: Uint8Array, filename: string): Promise<void> {
 /**
  * Download one flag; it handles 404 and nothing else.
  *
- * @throws {HTTPError | ConnectionError} As `getFlag` does, but for a 404.
+ * @throws {unknown} What `getFlag` and `saveFlag` throw, but for a 404.
  */
 export async function downloadOne(
   cc: string,
   baseUrl: string,
-  verbose: boolean,
+  verbose = false,
 ): Promise<Result> {
   let status: HTTPStatus;
   let message: string;

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run -P
 /**
  * Download flags of countries one after the other, with error handling and a
- * progress bar. The other two scripts differ from it in a few lines.
+ * progress bar. The other two scripts differ from it in `downloadMany`.
  *
  * ```
  * $ deno run -P flags2_sequential.ts
@@ -52,7 +52,7 @@ export async function downloadMany(
         errorMsg = `HTTP error ${error.status} - ${error.reason}`;
       } else if (error instanceof ConnectionError) { // (7)
         errorMsg = error.message;
-      } else { // No request's: the end of the run.
+      } else { // Not a failed request: stop the run.
         run.abort(error);
         break;
       }

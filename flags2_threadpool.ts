@@ -65,7 +65,7 @@ export async function downloadMany(
         errorMsg = `HTTP error ${error.status} - ${error.reason}`;
       } else if (error instanceof ConnectionError) {
         errorMsg = error.message;
-      } else { // No request's: the end of the run.
+      } else { // Not a failed request: stop the run.
         run.abort(error);
         continue;
       }

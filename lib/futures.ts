@@ -11,7 +11,8 @@ import type { Answer, Call } from "./worker.ts";
 
 /**
  * A call that has not been made yet, is being made, or is done. It is made when
- * somebody calls {@linkcode Future.run}; an executor does that for its own.
+ * somebody calls {@linkcode Future.run}; an executor does that for its own. That
+ * and the constructor are what Python hides.
  *
  * @example
  * ```ts
@@ -29,6 +30,7 @@ export class Future<R> {
   #running: Promise<void> | undefined;
   readonly #ended = Promise.withResolvers<void>();
   #outcome: PromiseSettledResult<R> | undefined;
+  #cancelled = false;
 
   /** Nothing is called yet. */
   constructor(call: () => R | Promise<R>) {
@@ -45,6 +47,8 @@ export class Future<R> {
       this.#outcome = { status: "fulfilled", value: await this.#call() };
     } catch (reason) {
       this.#outcome = { status: "rejected", reason };
+      this.#cancelled = reason instanceof DOMException &&
+        reason.name === "AbortError";
     }
     this.#ended.resolve();
   }
@@ -56,8 +60,7 @@ export class Future<R> {
 
   /** Whether it was given up: it threw an `AbortError`. */
   get cancelled(): boolean {
-    return this.#outcome?.status === "rejected" &&
-      this.#outcome.reason?.name === "AbortError";
+    return this.#cancelled;
   }
 
   /**
@@ -72,9 +75,12 @@ export class Future<R> {
     return this.#outcome.value;
   }
 
-  /** Calls `callback` when the future is done, soon if it is already. */
+  /**
+   * Calls `callback` when the future is done, soon if it is already. What it
+   * throws is printed and no more, as in Python.
+   */
   addDoneCallback(callback: (future: this) => void): void {
-    this.#ended.promise.then(() => callback(this));
+    this.#ended.promise.then(() => callback(this)).catch(console.error);
   }
 }
 
@@ -83,8 +89,8 @@ const TURN = 1000;
 
 /**
  * The futures in the order in which they are done: those that are done already
- * first, each one once. It only waits; whoever made the futures runs them. One
- * that was cancelled has nothing to tell, and is left out.
+ * first, each one once, the cancelled ones, too. It only waits; whoever made the
+ * futures runs them.
  *
  * The loop over it may be left at any time; then no further future is taken
  * from an endless iterable.
@@ -113,7 +119,7 @@ export async function* asCompleted<R>(
   let wake = () => {};
   const onDone = (future: Future<R>) => {
     waiting--;
-    if (!future.cancelled) done.push(future);
+    done.push(future);
     wake();
   };
   let count = 0;
@@ -133,8 +139,8 @@ export async function* asCompleted<R>(
 }
 
 /**
- * Thrown for the calls that were on a thread when it died, and by `submit` once
- * the pool is shut down.
+ * Thrown for the calls that were on a thread when it died, and, as in Python, for
+ * all calls once an initializer has failed.
  */
 export class BrokenThreadPool extends Error {
   static {
@@ -202,6 +208,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   readonly #drained: Promise<unknown>;
   #queue!: ReadableStreamDefaultController<Future<unknown>>;
   #isShutDown = false;
+  #broken: BrokenThreadPool | undefined;
   #calls = 0;
 
   /**
@@ -231,27 +238,30 @@ export class ThreadPoolExecutor implements AsyncDisposable {
    * Queue a call of a function that the module exports.
    *
    * Arguments and result are copied, as `structuredClone` does, but for one
-   * argument that may be an `AbortSignal`: an abort reaches the thread for as
-   * long as the pool is there. What the function throws comes back with its
-   * class and its fields.
+   * argument that may be an `AbortSignal`: an abort reaches the thread while the
+   * call lasts. What the function throws comes back with its class and its
+   * fields.
    *
    * @throws {TypeError} When the function has no name to find it by.
-   * @throws {BrokenThreadPool} When the pool is shut down.
+   * @throws {BrokenThreadPool} When an initializer has failed.
+   * @throws {Error} When the pool is shut down.
    */
   submit<A extends unknown[], R>(
     fn: (...args: A) => R | Promise<R>,
     ...args: A
   ): Future<R> {
-    if (this.#isShutDown) throw new BrokenThreadPool("the pool is shut down");
+    if (this.#isShutDown) throw new Error("the pool is shut down");
+    if (this.#broken) throw this.#broken;
     if (!fn.name) {
       throw new TypeError(
         `a thread finds a function by its name in ${this.#options.module}: ` +
           `${fn} has none`,
       );
     }
-    const future = new Future(async () =>
-      await this.#post(this.#leastBusy(), fn.name, args) as R
-    );
+    const future = new Future(async () => {
+      if (this.#broken) throw this.#broken;
+      return await this.#post(this.#leastBusy(), fn.name, args) as R;
+    });
     this.#queue.enqueue(future);
     return future;
   }
@@ -275,7 +285,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       : this.#start();
   }
 
-  #post(
+  /** Make a call on a thread; with `initial`, its signal is the thread's. */
+  async #post(
     { worker, calls }: Thread,
     name: string,
     args: unknown[],
@@ -283,21 +294,23 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   ): Promise<unknown> {
     const id = this.#calls++;
     const signalAt = args.findIndex((arg) => arg instanceof AbortSignal);
+    const signal = args[signalAt] as AbortSignal | undefined;
     const copies = args.map((arg, i) => i === signalAt ? null : arg);
     const call: Call = { id, name, args: copies, signalAt, initial };
     worker.postMessage(call);
-    if (signalAt >= 0) this.#forward(args[signalAt] as AbortSignal, worker, id);
+    const abort = () => worker.postMessage({ id } satisfies Call);
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort);
+    const forget = () => signal?.removeEventListener("abort", abort);
+    if (initial) this.#cleanUp.defer(forget);
     const answer = Promise.withResolvers<unknown>();
     calls.set(id, answer);
-    return answer.promise.finally(() => calls.delete(id));
-  }
-
-  /** Abort the signal of a call on its thread, too. */
-  #forward(signal: AbortSignal, worker: Worker, id: number): void {
-    const abort = () => worker.postMessage({ id } satisfies Call);
-    if (signal.aborted) return abort();
-    signal.addEventListener("abort", abort);
-    this.#cleanUp.defer(() => signal.removeEventListener("abort", abort));
+    try {
+      return await answer.promise;
+    } finally {
+      calls.delete(id);
+      if (!initial) forget();
+    }
   }
 
   #start(): Thread {
@@ -314,7 +327,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     });
     const thread: Thread = { worker, calls: new Map() };
     const die = (why: unknown) => {
-      const error = new BrokenThreadPool(`a thread has died: ${why}`);
+      const error = this.#broken ??
+        new BrokenThreadPool(`a thread has died: ${why}`);
       for (const { reject } of thread.calls.values()) reject(error);
       worker.terminate();
       const at = this.#threads.indexOf(thread);
@@ -323,6 +337,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
       if (data.id === undefined) return die(data.error);
       const call = thread.calls.get(data.id);
+      thread.calls.delete(data.id);
       if ("error" in data) call?.reject(await withItsClass(data, module));
       else call?.resolve(data.value);
     };
@@ -333,7 +348,11 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     this.#threads.push(thread);
     this.#cleanUp.defer(() => worker.terminate());
     if (initializer) {
-      this.#post(thread, initializer.name, initargs, true).catch(die);
+      this.#post(thread, initializer.name, initargs, true).catch((why) => {
+        const message = `the initializer has failed: ${why}`;
+        this.#broken = new BrokenThreadPool(message);
+        die(why);
+      });
     }
     return thread;
   }
@@ -341,17 +360,20 @@ export class ThreadPoolExecutor implements AsyncDisposable {
 
 /**
  * What was thrown on a thread, of its class again: one that `module` exports, or
- * one of the runtime's.
+ * one of the runtime's. Where that cannot be had, it is as it came.
  */
 async function withItsClass(
   { error, className, fields }: Answer,
   module: string,
 ): Promise<unknown> {
   if (!className || !(error instanceof Error)) return error;
-  const exports = await import(module).catch(() => ({}));
-  const prototype = [exports, Deno.errors, globalThis]
-    .map((place) => Object.hasOwn(place, className) && place[className])
-    .find((value) => value?.prototype instanceof Error)?.prototype;
-  if (prototype) Object.setPrototypeOf(error, prototype);
-  return Object.assign(error, fields);
+  try {
+    const places = [await import(module), Deno.errors, globalThis];
+    const prototype = places
+      .map((place) => Object.hasOwn(place, className) && place[className])
+      .find((value) => value?.prototype instanceof Error)?.prototype;
+    if (prototype) Object.setPrototypeOf(error, prototype);
+    Object.assign(error, fields);
+  } catch { /* The module is not there, or the class has ideas of its own. */ }
+  return error;
 }

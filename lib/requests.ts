@@ -14,16 +14,21 @@ export class HTTPError extends Error {
     this.prototype.name = "HTTPError";
   }
 
-  /** Both are the answer's; no error says what a server may have said beside. */
+  /** Both are those of the answer. */
   constructor(readonly status: number, readonly reason: string) {
     super(`${status} ${reason}`);
   }
 }
 
-/** No whole answer, or none in time; the cause is what `fetch` threw, if it did. */
+/** No whole answer, or none in time; the message says why. */
 export class ConnectionError extends Error {
   static {
     this.prototype.name = "ConnectionError";
+  }
+
+  /** With `isGone` there was no server, or one that went before it answered. */
+  constructor(message: string, readonly isGone = false) {
+    super(message);
   }
 }
 
@@ -60,6 +65,9 @@ const DECODED = /^(gzip|br|x-gzip)$/i;
 /** What servers send for no coding at all. */
 const NO_CODING = /^(identity|none|)$/i;
 
+/** What `fetch` says of a server that is not there, or no longer. */
+const GONE = /refused|reset|connection closed before message completed/;
+
 // As soon as this is loaded: the threads of a pool may not set variables.
 exemptLocalhost();
 
@@ -91,8 +99,8 @@ export async function get(
     if (timer.aborted) {
       throw new ConnectionError(`Timed out after ${timeout} s`);
     }
-    const message = `Connection error: ${explain(error)}`;
-    throw new ConnectionError(message, { cause: error });
+    const why = explain(error);
+    throw new ConnectionError(`Connection error: ${why}`, GONE.test(why));
   }
 }
 

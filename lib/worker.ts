@@ -62,10 +62,12 @@ async function makeCall(
     post({ id, value: await module[name](...args) });
   } catch (error) {
     if (initial) { // The thread dies, and none of the others is made.
-      post({ error });
+      post({ error: String(error) });
       await new Promise(() => {});
     }
-    if (!(error instanceof Error)) return post({ id, error });
+    if (!(error instanceof Error)) {
+      return post({ id, error: isCopyable(error) ? error : String(error) });
+    }
     const { message, stack = message, constructor } = error;
     post({
       id,
@@ -75,6 +77,8 @@ async function makeCall(
       className: constructor.name,
       fields: fieldsOf(error),
     });
+  } finally {
+    if (!initial) controllers.delete(id);
   }
 }
 

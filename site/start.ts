@@ -16,21 +16,24 @@ import {
 } from "../lib/requests.ts";
 import { HOSTS, ROOT, serveSite, SITES, untilAborted } from "./serve.ts";
 
-/** Seconds after which a server that takes no connection is none. */
+/** Seconds to wait for a server to accept a connection. */
 const PATIENCE = 2;
 
-/** How often a request is made of a site that comes and goes. */
+/** The most requests for one path, when one site after the other goes. */
 const TRIES = 5;
 
 const started = new AsyncDisposableStack();
 let starting: Promise<void> | undefined;
 
-/** Leaving its `await using` block ends the sites that were started here. */
+/**
+ * Leaving its `await using` block ends the sites that were started on this
+ * thread; those of the pool's threads end with them.
+ */
 export const builtInSites: AsyncDisposable = started;
 
 /**
- * See that a server is at a base URL: start the built-in site whose it is, unless
- * one answers there. Of another URL nothing is known, and nothing done.
+ * See that a server is at a base URL: start the built-in site for that URL, unless
+ * one answers there. Where there is no such site, nothing is done.
  *
  * @param signal Gives up the start.
  * @throws {SystemExit} When something is there that takes no connection.
@@ -64,7 +67,7 @@ export async function ensureSite(
 
 /**
  * GET a path of a server. A built-in site may go with the run that has started it:
- * then it is started again, and asked once more.
+ * while there is time, it is started again, and asked again.
  *
  * @throws {ConnectionError | DOMException} As `get` does.
  */
@@ -73,12 +76,14 @@ export async function getFrom(
   path: string,
   limits: Limits,
 ): Promise<Reply> {
+  const end = performance.now() + 1000 * limits.timeout;
   for (let tries = 1;; tries++) {
     try {
       return await get(`${baseUrl}/${path}`, limits);
     } catch (error) {
-      const isGone = error instanceof ConnectionError && error.cause;
-      if (!isGone || tries === TRIES || !siteAt(baseUrl)) throw error;
+      const isGone = error instanceof ConnectionError && error.isGone;
+      const isOver = tries === TRIES || performance.now() > end;
+      if (!isGone || isOver || !siteAt(baseUrl)) throw error;
       starting ??= ensureSite(baseUrl, limits.signal)
         .finally(() => starting = undefined);
       await starting.catch(() => {});
@@ -97,7 +102,6 @@ function siteAt(baseUrl: string): string | undefined {
  * Start a site on a thread of its own.
  *
  * @param name One of {@linkcode SITES}.
- * @param port Where it listens.
  * @param signal Gives up the start.
  * @returns Leaving its `await using` block ends the site; nothing when there is
  *   a server already.
@@ -115,7 +119,7 @@ export async function startSite(
   await using stack = new AsyncDisposableStack();
   const thread = stack.use(
     new ThreadPoolExecutor({
-      maxWorkers: 2,
+      maxWorkers: 1,
       module: import.meta.resolve("./serve.ts"),
       permissions,
     }),

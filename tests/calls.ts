@@ -65,6 +65,19 @@ const Nameless = class FlagErrors extends Error {};
 /** No class, but it has the name of one. */
 export const FlagErrors = 7;
 
+/** Its argument; the signal is not used. */
+export function take(n: number, _signal: AbortSignal): number {
+  return n;
+}
+
+/** An error that does not let a field be set. */
+export class OwnIdeas extends Error {
+  /** Looks like a field of the copy. */
+  get status(): number {
+    return 1;
+  }
+}
+
 /** The sum of two numbers. */
 export function add(a: number, b: number): number {
   return a + b;
@@ -89,6 +102,13 @@ export async function fail(what: string): Promise<never> {
       throw new FlagError(500, "BR", { cause: () => {} });
     case "AggregateError":
       throw new AggregateError([new Error("one"), new Error("two")], "both");
+    case "own ideas":
+      throw Object.defineProperty(new OwnIdeas("with a getter"), "status", {
+        value: 2,
+        enumerable: true,
+      });
+    case "function":
+      throw () => 1;
     case "no class":
       throw new Nameless("7 is no class");
     default:

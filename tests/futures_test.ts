@@ -2,6 +2,7 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertMatch,
   assertRejects,
   assertStrictEquals,
   assertThrows,
@@ -25,6 +26,7 @@ import {
   initialize,
   initializeBadly,
   leaveRejection,
+  take,
   uncopyable,
   wait,
   whichThread,
@@ -93,6 +95,20 @@ describe("a Future", () => {
     assertThrows(() => future.result(), DOMException);
   });
 
+  it("is not cancelled by an error that only looks so", async () => {
+    class Odd extends Error {
+      override get name(): string {
+        throw new RangeError("do not ask");
+      }
+    }
+    for (const error of [new Odd(), { name: "AbortError" }, null]) {
+      const future = running(() => Promise.reject(error));
+      for await (const done of asCompleted([future])) {
+        assertEquals([done.done, done.cancelled], [true, false]);
+      }
+    }
+  });
+
   it("calls back when it is done, or is already", async () => {
     const seen: unknown[] = [];
     const future = new Future(() => 1);
@@ -121,16 +137,21 @@ describe("asCompleted", () => {
     assertEquals(await results([a, b, a, a, b]), [1, 20]);
   });
 
-  it("yields those that failed, and leaves out the cancelled", async () => {
+  it("yields those that failed and those that were cancelled, too", async () => {
     const failed = running(() => Promise.reject<number>(new RangeError()));
-    const seen = await Array.fromAsync(asCompleted([given(), failed, nap(1)]));
-    assertEquals(seen.length, 2);
-    assertStrictEquals(seen[0], failed);
+    const futures = [given(), failed, nap(1)];
+    const seen = await Array.fromAsync(asCompleted(futures));
+    assertEquals(seen.length, 3);
+    assertEquals(new Set(seen), new Set(futures));
+    assertEquals(futures.map(({ cancelled }) => cancelled), [
+      true,
+      false,
+      false,
+    ]);
   });
 
   it("ends at once when there is none", async () => {
     assertEquals(await results([]), []);
-    assertEquals(await results([given()]), []);
   });
 
   it("loses none that is done while the loop is busy", async () => {
@@ -311,6 +332,8 @@ describe("ThreadPoolExecutor", () => {
     assertEquals([both.message, ...messages], ["both", "one", "two"]);
     // The name of its class is that of an export that is none.
     assertEquals((await thrown("no class")).message, "7 is no class");
+    assertEquals((await thrown("own ideas")).message, "with a getter");
+    assertMatch(await thrown("function"), /=> ?1/);
   });
 
   it("fails a call whose arguments or result cannot be copied", async () => {
@@ -359,11 +382,28 @@ describe("ThreadPoolExecutor", () => {
       module,
       initializer: initializeBadly,
     });
-    await assertRejects(
-      () => resultOf(executor.submit(add, 1, 2)),
+    const calls = Array.from({ length: 20 }, () => executor.submit(add, 1, 2));
+    for await (const call of asCompleted(calls)) {
+      assertThrows(() => call.result(), BrokenThreadPool, "no way to begin");
+    }
+    assertThrows(
+      () => executor.submit(add, 1, 2),
       BrokenThreadPool,
-      "no way to begin",
+      "the initializer has failed",
     );
+  });
+
+  it("fails the calls when the initializer's arguments cannot be copied", async () => {
+    await using executor = new ThreadPoolExecutor({
+      maxWorkers: 1,
+      module,
+      initializer: initialize,
+      initargs: [() => {}],
+    });
+    const calls = [1, 2].map(() => executor.submit(add, 1, 2));
+    for await (const call of asCompleted(calls)) {
+      assertThrows(() => call.result(), BrokenThreadPool);
+    }
   });
 
   it("carries an abort to the thread, also one that came before", async () => {
@@ -379,7 +419,7 @@ describe("ThreadPoolExecutor", () => {
     );
   });
 
-  it("takes its listener away when it ends", async () => {
+  it("takes its listeners away: a call's with it, a thread's at the end", async () => {
     const { signal } = new AbortController();
     let listeners = 0;
     const add_ = signal.addEventListener.bind(signal);
@@ -399,7 +439,8 @@ describe("ThreadPoolExecutor", () => {
         initializer: initialize,
         initargs: [signal],
       });
-      await resultOf(executor.submit(add, 1, 2));
+      const calls = [1, 2, 3].map((n) => executor.submit(take, n, signal));
+      assertEquals((await results(calls)).length, 3);
       assertEquals(listeners, 1);
     }
     assertEquals(listeners, 0);
@@ -444,7 +485,7 @@ describe("ThreadPoolExecutor", () => {
     assert(call.done);
     assertThrows(
       () => executor.submit(add, 1, 2),
-      BrokenThreadPool,
+      Error,
       "shut down",
     );
     await executor[Symbol.asyncDispose]();

@@ -49,7 +49,10 @@ describe("with a proxy in the environment", () => {
               cwd: copy.path,
               root: copy.path,
               permissions,
-              within: environment({ [variable]: `http://127.0.0.1:${port}` }),
+              within: environment({
+                DENO_NO_UPDATE_CHECK: "1",
+                [variable]: `http://127.0.0.1:${port}`,
+              }),
             });
             return parseReport(stdout).flags;
           };
@@ -74,7 +77,10 @@ describe("with a proxy in the environment", () => {
       const url = `http://${host}:${site.port}/flags`;
       const { stdout } = await run("asyncio", ["-s", url, "br"], {
         cwd: folder.path,
-        within: environment({ ALL_PROXY: `http://127.0.0.1:${proxy.port}` }),
+        within: environment({
+          DENO_NO_UPDATE_CHECK: "1",
+          ALL_PROXY: `http://127.0.0.1:${proxy.port}`,
+        }),
       });
       assertEquals(parseReport(stdout).flags, 1);
       assertEquals([proxy.requests, site.requests.length], [[], 1]);
