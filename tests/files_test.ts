@@ -38,8 +38,8 @@ describe("temporary files", () => {
   it("have names of their own in processes of the same number", async () => {
     await using folder = new TemporaryFolder();
     const program = `
-import { writeWhole } from "${ROOT}/lib/files.ts";
 Object.defineProperty(Deno, "pid", { value: 7 });
+const { writeWhole } = await import("${ROOT}/lib/files.ts");
 const bytes = new Uint8Array(1e5).fill(Number(Deno.args[0]));
 for (let i = 0; i < 300; i++) await writeWhole("br.gif", bytes);`;
     await Deno.writeTextFile(`${folder.path}/program.ts`, program);
