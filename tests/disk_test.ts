@@ -89,6 +89,15 @@ for (const script of SCRIPTS) {
       await assertFlags(folder, stdout.match(/^\w\w(?= OK$)/gm) ?? []);
     });
 
+    it("and its bar does not count the flag that is not saved", async () => {
+      await using folder = new TemporaryFolder();
+      const taken = `${folder.path}/downloads/al.gif`;
+      await Deno.mkdir(taken, { recursive: true });
+      const message = /^\*\*\* Is a directory: rename/;
+      const { flags, stdout } = await fail(folder, script, [], { message });
+      assertMatch(stdout, new RegExp(`^ *\\d+%\\|.*\\| ${flags}/12 \\[`, "m"));
+    });
+
     it("when the current directory vanishes", async () => {
       await using folder = new TemporaryFolder();
       const { flags } = await fail(folder, script, [], {

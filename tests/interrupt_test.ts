@@ -7,6 +7,7 @@ import {
   itInTerminal,
   outcome,
   parseReport,
+  project,
   projectAtFreePorts,
   quoted,
   ROOT,
@@ -16,7 +17,23 @@ import {
 } from "./testing.ts";
 
 /** The signals that end a run, with the exit status of each. */
-const SIGNALS = [["SIGINT", 130], ["SIGTERM", 143]] as const;
+const SIGNALS: [Deno.Signal, number][] = [
+  ["SIGINT", 130],
+  ["SIGQUIT", 131],
+  ["SIGTERM", 143],
+];
+// Elsewhere a run with pipes alone takes it for ignored.
+if (Deno.build.os === "linux") SIGNALS.push(["SIGHUP", 129]);
+
+/** A line of lib/files.ts, and what hangs there once there is a pipe there. */
+const RENAME = "await Deno.rename(temporary, path);";
+const HANGING = `await Deno.stat("downloads/hang").then(
+      () => Deno.open("downloads/hang", { write: true }), // Which nobody reads.
+      () => Deno.rename(temporary, path),
+    );`;
+
+/** Options that grant what a run needs, at any port; less than `-A`. */
+const SOME = ["--allow-net", "--allow-read", "--allow-write"];
 
 const CODES = "ABC".split("").flatMap((first) =>
   "ABCDEFGHIJ".split("").map((second) => first + second)
@@ -111,10 +128,15 @@ for (const script of SCRIPTS) {
     itInTerminal(
       "a second time ends at once, on a new line of the terminal",
       async () => {
+        await using copy = await project();
+        const files = `${copy.path}/lib/files.ts`;
+        const text = await Deno.readTextFile(files);
+        assert(text.includes(RENAME));
+        await Deno.writeTextFile(files, text.replace(RENAME, HANGING));
         await using folder = new TemporaryFolder();
         await using site = new FaultSite({}, { holdAfter: 4 });
         const args = ["-s", site.url, "-m", "5", "-t", "60", ...CODES];
-        const words = commandLine(script, args);
+        const words = commandLine(script, args, { root: copy.path });
         const child = new Deno.Command("script", {
           args: ["-qec", `echo $$ > pid; exec ${quoted(words)}`, "/dev/null"],
           cwd: folder.path,
@@ -124,21 +146,25 @@ for (const script of SCRIPTS) {
         }).spawn();
         const result = outcome(child);
         await site.asked(4 + connections);
-        // Nobody reads the pipes where the flags are to be saved: the run hangs.
-        const pid = Number(await Deno.readTextFile(`${folder.path}/pid`));
-        const pipes = site.requests.slice(4).map((cc) =>
-          `${folder.path}/downloads/${cc.toLowerCase()}.gif.${pid}.tmp`
-        );
-        await new Deno.Command("mkfifo", { args: pipes }).output();
+        // The disk hangs with the flags written, not yet renamed.
+        const made = new Deno.Command("mkfifo", {
+          args: ["downloads/hang"],
+          cwd: folder.path,
+        });
+        assert((await made.output()).success);
         site.release();
+        const temporary = async () =>
+          (await folder.list()).filter((name) => name.endsWith(".tmp")).length;
+        await until(async () => await temporary() === connections);
+        const pid = Number(await Deno.readTextFile(`${folder.path}/pid`));
         // Two of them may be taken for one when the machine is busy.
         let ended = false;
         result.then(() => ended = true);
         for (let i = 0; i < 300 && !ended; i++) {
-          await delay(200);
           try {
-            if (!ended) Deno.kill(pid, i < 299 ? "SIGINT" : "SIGKILL");
+            Deno.kill(pid, i < 299 ? "SIGINT" : "SIGKILL");
           } catch { /* It has just ended. */ }
+          await delay(300);
         }
         const { code, stdout } = await result;
 
@@ -146,7 +172,94 @@ for (const script of SCRIPTS) {
         // No report.
         // deno-lint-ignore no-control-regex
         assertMatch(stdout, /4\/30 \[[^\n]*\]\x1b\[K\r?\n$/);
+        await Deno.remove(`${folder.path}/downloads/hang`);
         await assertFlags(folder, site.requests.slice(0, 4));
+      },
+    );
+
+    for (const permissions of [["-A"], SOME]) {
+      it(`does not mind SIGHUP under nohup (${permissions[0]})`, async () => {
+        await using folder = new TemporaryFolder();
+        await using site = new FaultSite({}, { holdAfter: 9 });
+        const args = ["-s", site.url, "-m", "5", "-t", "60", ...CODES];
+        const within = ["nohup"];
+        const options = { cwd: folder.path, permissions, within };
+        const child = start(script, args, options);
+        const result = outcome(child);
+        await site.asked(9 + connections);
+        child.kill("SIGHUP");
+        await delay(300);
+        site.release();
+        const { code, stdout } = await result;
+        assertEquals([code, parseReport(stdout).flags], [0, 30], stdout);
+        await assertFlags(folder, CODES);
+      });
+
+      itInTerminal(
+        `reports when the window is closed (${permissions[0]})`,
+        async () => {
+          await using folder = new TemporaryFolder();
+          await using site = new FaultSite({}, { holdAfter: 9 });
+          const args = ["-s", site.url, "-m", "5", "-t", "60", ...CODES];
+          const words = quoted(commandLine(script, args, { permissions }));
+          // The report is read from a file: the window shows nothing any more.
+          // The shell hands the signal on to its job, as a terminal's does.
+          const shell = '"$@" > report & trap "kill -HUP $!" HUP; ' +
+            "wait $!; wait $!; echo $? > status";
+          const job = `exec sh -c ${quoted([shell])} sh ${words}`;
+          const window = new Deno.Command("script", {
+            args: ["-qec", job, "/dev/null"],
+            cwd: folder.path,
+            stdin: "null",
+            stdout: "null",
+            stderr: "null",
+          }).spawn();
+          await site.asked(9 + connections);
+          window.kill("SIGKILL");
+          await window.status;
+          const read = (name: string) =>
+            Deno.readTextFile(`${folder.path}/${name}`).catch(() => "");
+          await until(async () => (await read("status")).endsWith("\n"));
+          const report = await read("report");
+          assertEquals(await read("status"), "129\n", report);
+          const { flags, notTried } = parseReport(report);
+          assertEquals([flags, notTried], [9, 21]);
+          await assertFlags(folder, site.requests.slice(0, 9));
+        },
+      );
+    }
+
+    itInTerminal(
+      "is not needed when the terminal is gone: the flags are saved",
+      async () => {
+        for (const option of [[], ["-v"]]) {
+          await using folder = new TemporaryFolder();
+          await using site = new FaultSite({ AC: "404", AJ: "503" }, {
+            holdAfter: 9,
+          });
+          const args = ["-s", site.url, "-m", "5", "-t", "60", ...option];
+          const words = quoted(commandLine(script, [...args, ...CODES]));
+          const job =
+            `setsid --wait sh -c '"$@"; echo $? > status' sh ${words}`;
+          const window = new Deno.Command("script", {
+            args: ["-qec", `trap "" HUP; ${job}`, "/dev/null"],
+            cwd: folder.path,
+            stdin: "null",
+            stdout: "null",
+            stderr: "null",
+          }).spawn();
+          await site.asked(9 + connections);
+          window.kill("SIGKILL");
+          await window.status;
+          site.release();
+          const status = () =>
+            Deno.readTextFile(`${folder.path}/status`).catch(() => "");
+          await until(async () => (await status()).endsWith("\n"));
+          // The report could not be written.
+          assertEquals(await status(), "1\n");
+          const saved = CODES.filter((cc) => cc !== "AC" && cc !== "AJ");
+          await assertFlags(folder, saved);
+        }
       },
     );
   });
@@ -174,7 +287,7 @@ describe("Ctrl-C at any moment", () => {
         latency: 20,
       });
       const script = SCRIPTS[i % 3]!;
-      const [signal, status] = SIGNALS[Math.floor(2 * chance())]!;
+      const [signal, status] = SIGNALS[Math.floor(SIGNALS.length * chance())]!;
       const [first, second] = [500 * chance(), 8 * chance()];
       const twice = chance() < 0.5;
       const what = `SEED=${seed}, ${i}: flags2_${script}.ts, ${signal} after ` +
