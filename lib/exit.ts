@@ -9,7 +9,7 @@ import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
 import { BrokenThreadPool } from "./futures.ts";
 import { ConnectionError, HTTPError } from "./requests.ts";
-import { colored, isTerminal, show } from "./terminal.ts";
+import { colored, isTerminal, warn } from "./terminal.ts";
 
 /**
  * The signals that end a run, each with the exit status that a shell expects
@@ -139,5 +139,5 @@ export function reportError(error: unknown, usage: string): void {
     : isExpected
     ? colored(red, `*** ${message.replace(OS_ERROR, "")}`, Deno.stderr)
     : Deno.inspect(error, { colors: isTerminal(Deno.stderr) && !Deno.noColor });
-  show(`${text}\n`, Deno.stderr); // When nobody hears it, the status tells it.
+  warn(text); // When nobody hears it, the status tells it.
 }

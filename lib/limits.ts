@@ -5,6 +5,7 @@
  */
 
 import { SystemExit } from "./exit.ts";
+import { warn } from "./terminal.ts";
 
 /** What the runtime opens for itself, a few threads included: 53 were seen. */
 const RUNTIME_FILES = 64;
@@ -26,7 +27,7 @@ export function affordableConnections(...numbers: number[]): number {
   const files = `only ${limit} files may be open (ulimit -n)`;
   if (room < 1) throw new SystemExit(`No room for a connection: ${files}`);
   if (room < wanted) {
-    console.error(`*** ${room} connections in place of ${wanted}: ${files}`);
+    warn(`*** ${room} connections in place of ${wanted}: ${files}`);
   }
   return Math.min(room, wanted);
 }

@@ -70,3 +70,8 @@ export function show(text: string, stream: Stream = Deno.stdout): void {
     write(text, stream);
   } catch { /* A full disk or a closed window: what is shown matters less. */ }
 }
+
+/** Show a line on standard error. */
+export function warn(line: string): void {
+  show(`${line}\n`, Deno.stderr);
+}

@@ -13,6 +13,7 @@ import { delay } from "@std/async/delay";
 import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import countryCodes from "../country_codes.txt" with { type: "text" };
+import { warn } from "../lib/terminal.ts";
 import { flagsPage } from "./page.ts";
 
 /** A site, and what becomes of its requests. Each meets one of three fates. */
@@ -92,14 +93,14 @@ export function serveSite(
     serveForGood({ hostname: "::1", port, signal }, handler);
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) {
-      console.error(
+      warn(
         `*** Another program has [::1]:${port}: this site is at 127.0.0.1 alone`,
       );
     } // Else there is no IPv6 here.
   }
   const lacking = CODES.length - folders();
   if (lacking > 0) {
-    console.error(
+    warn(
       `*** localhost:${port} lacks ${lacking} of the ${CODES.length} flags: ` +
         "they belong in flags/",
     );

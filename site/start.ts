@@ -14,6 +14,7 @@ import {
   type Limits,
   type Reply,
 } from "../lib/requests.ts";
+import { warn } from "../lib/terminal.ts";
 import { HOSTS, ROOT, serveSite, SITES, untilAborted } from "./serve.ts";
 
 /** Seconds to wait for a server to accept a connection. */
@@ -61,7 +62,7 @@ export async function ensureSite(
     const site = await startSite(label, Number(port), signal);
     if (!site) return;
     started.use(site);
-    console.error(`Started the ${label} site for this run.`);
+    warn(`Started the ${label} site for this run.`);
   }
 }
 
@@ -138,7 +139,7 @@ export async function startSite(
     try {
       future.result();
     } catch (error) {
-      console.error(
+      warn(
         `*** The ${name} site is gone: ${(error as Error).message}`,
       );
     }
