@@ -1,7 +1,6 @@
 /**
- * What the three flags2 scripts share: the command line, the download of one
- * flag, the two reports, and `main`, which each script ends with. The numbers
- * `// (1)` to `// (6)` are those of the chapter's two download functions.
+ * What the three flags2 scripts share. The numbers `// (1)` to `// (6)` are those
+ * of the chapter's two download functions.
  *
  * @module
  */
@@ -14,7 +13,7 @@ import { makeFolder, removeTemporary, writeWhole } from "./lib/files.ts";
 import type { ThreadPoolOptions } from "./lib/futures.ts";
 import { isWholeGif } from "./lib/gif.ts";
 import { affordableConnections } from "./lib/limits.ts";
-import { requirePermissions } from "./lib/permissions.ts";
+import { realPath, requirePermissions } from "./lib/permissions.ts";
 import { ConnectionError, HTTPError } from "./lib/requests.ts";
 import { colored, ENVIRONMENT, print, show } from "./lib/terminal.ts";
 import { builtInSites, ensureSite, getFrom } from "./site/start.ts";
@@ -43,7 +42,7 @@ export const DEST_DIR = "downloads";
 export const DOWNLOAD_PERMISSIONS: Deno.PermissionOptionsObject = {
   env: ENVIRONMENT,
   net: "inherit",
-  read: [import.meta.dirname!, DEST_DIR],
+  read: [import.meta.dirname!, realPath(import.meta.dirname!), DEST_DIR],
   write: [DEST_DIR],
 };
 
@@ -72,11 +71,13 @@ export const run = {
   signal: controller.signal,
   /** Seconds for a request, as `-t` has it. */
   timeout: 10,
+  /** Whether the site goes when this run ends, and no sooner. */
+  ownsSite: false,
 };
 
 /** Each thread's first call: its `run` gets the limits of the process's. */
-export function joinRun(timeout: number, signal: AbortSignal): void {
-  Object.assign(run, { timeout, signal });
+export function joinRun(signal: AbortSignal, limits: object): void {
+  Object.assign(run, { signal, ...limits });
 }
 
 /** What a thread needs to download. */
@@ -84,7 +85,7 @@ export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
   module: import.meta.url,
   permissions: DOWNLOAD_PERMISSIONS,
   initializer: joinRun,
-  initargs: [run.timeout, run.signal],
+  initargs: [run.signal, { timeout: run.timeout, ownsSite: run.ownsSite }],
 });
 
 /**
@@ -301,7 +302,7 @@ async function downloadAndReport(
     requirePermissions({ ...DOWNLOAD_PERMISSIONS, net });
     await makeFolder(DEST_DIR);
     await using _sites = builtInSites;
-    await ensureSite(baseUrl, run.signal);
+    run.ownsSite = await ensureSite(baseUrl, run.signal);
     t0 = performance.now();
     counter = undefined;
     counter = await downloadMany(ccList, baseUrl, verbose, concurReq);

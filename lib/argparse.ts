@@ -257,7 +257,7 @@ function takesValue({ flag }: Option): boolean {
 
 /** The last part of a URL, without the escapes. */
 function basename(url: string): string {
-  return decodeURIComponent(url.replace(/^.*\//, ""));
+  return decodeURIComponent(new URL(url).pathname.replace(/^.*\//, ""));
 }
 
 /** `--limit N`, as messages have it. */

@@ -8,6 +8,7 @@
 import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
 import { BrokenThreadPool } from "./futures.ts";
+import { isGranted } from "./permissions.ts";
 import { ConnectionError, HTTPError } from "./requests.ts";
 import { colored, isTerminal, warn } from "./terminal.ts";
 
@@ -56,8 +57,7 @@ const STATUS = { name: "read", path: "/proc/self/status" } as const;
 function ignoresHangup(): boolean {
   try {
     // An odd number: the first bit of the mask is SIGHUP's. No prompt for it.
-    const granted = Deno.permissions.querySync(STATUS).state === "granted";
-    if (granted) {
+    if (isGranted(STATUS)) {
       return /^SigIgn:.*[13579bdf]$/m.test(Deno.readTextFileSync(STATUS.path));
     }
   } catch { /* Another system, or reading is granted and no more. */ }

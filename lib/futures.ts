@@ -129,12 +129,12 @@ export async function* asCompleted<R>(
     waiting++;
     future.addDoneCallback(onDone);
     if (++count % TURN === 0) await delay(0);
-    while (done.length > 0) yield done.shift()!;
+    for (const future of done.splice(0)) yield future;
   }
   while (waiting > 0 || done.length > 0) {
     // More may be done while the loop's body runs.
     if (done.length === 0) await new Promise<void>((next) => wake = next);
-    else yield done.shift()!;
+    for (const future of done.splice(0)) yield future;
   }
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { SystemExit } from "./exit.ts";
+import { isGranted } from "./permissions.ts";
 import { warn } from "./terminal.ts";
 
 /** What the runtime opens for itself, a few threads included: 53 were seen. */
@@ -34,8 +35,7 @@ export function affordableConnections(...numbers: number[]): number {
 
 function openFiles(): number {
   // Asked for without it, the runtime would ask the user.
-  const { state } = Deno.permissions.querySync({ name: "read" });
-  if (state !== "granted") return Infinity;
+  if (!isGranted({ name: "read" })) return Infinity;
   try {
     const limits = Deno.readTextFileSync("/proc/self/limits");
     return Number(limits.match(/^Max open files +(\d+)/m)?.[1] ?? Infinity);

@@ -6,6 +6,25 @@
  */
 
 /**
+ * Whether something was granted. A host that can be none is not.
+ */
+export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
+  try {
+    return Deno.permissions.querySync(descriptor).state === "granted";
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A path without links, as the runtime asks for the files of a program; as it was
+ * where that may not be seen.
+ */
+export function realPath(path: string): string {
+  return isGranted({ name: "read", path }) ? Deno.realPathSync(path) : path;
+}
+
+/**
  * See that all hosts and paths that are listed were granted; else the runtime
  * would ask for one in the middle of a run, on a pipe, too.
  *
@@ -22,7 +41,7 @@ export function requirePermissions(
     ...listed<string>(write).map((path) => ({ name: "write", path }) as const),
   ];
   for (const descriptor of descriptors) {
-    if (Deno.permissions.querySync(descriptor).state === "granted") continue;
+    if (isGranted(descriptor)) continue;
     const { name, ...what } = descriptor;
     throw new Deno.errors.NotCapable(
       `--allow-${name}=${

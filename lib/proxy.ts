@@ -4,6 +4,8 @@
  * @module
  */
 
+import { isGranted } from "./permissions.ts";
+
 /** This machine, as the runtime reads it in NO_PROXY. */
 const LOCALHOST = "localhost,127.0.0.0/8,::1";
 
@@ -15,13 +17,12 @@ const LOCALHOST = "localhost,127.0.0.0/8,::1";
  * permission to set it the environment stays as it is.
  */
 export function exemptLocalhost(): void {
-  if (!isGranted("NO_PROXY")) return;
+  if (!mayUse("NO_PROXY")) return;
   const exempt = Deno.env.get("NO_PROXY") ??
-    (isGranted("no_proxy") ? Deno.env.get("no_proxy") : undefined);
+    (mayUse("no_proxy") ? Deno.env.get("no_proxy") : undefined);
   Deno.env.set("NO_PROXY", exempt ? `${exempt},${LOCALHOST}` : LOCALHOST);
 }
 
-function isGranted(variable: string): boolean {
-  const { state } = Deno.permissions.querySync({ name: "env", variable });
-  return state === "granted";
+function mayUse(variable: string): boolean {
+  return isGranted({ name: "env", variable });
 }

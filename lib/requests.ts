@@ -6,6 +6,7 @@
  */
 
 import { quote } from "./argparse.ts";
+import { isGranted } from "./permissions.ts";
 import { exemptLocalhost } from "./proxy.ts";
 
 /** An answer other than 200 OK (RFC 9110, 15.3.1), after redirects. */
@@ -120,7 +121,7 @@ async function follow(url: string, signal: AbortSignal): Promise<Response> {
       throw new TypeError("Can not redirect to a non HTTP(s) url");
     }
     const host = `${hostname}:${port || (protocol === "http:" ? 80 : 443)}`;
-    if (Deno.permissions.querySync({ name: "net", host }).state !== "granted") {
+    if (!isGranted({ name: "net", host })) {
       throw new TypeError(`redirect to ${host}, which was not granted`);
     }
     url = href;

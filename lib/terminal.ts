@@ -5,6 +5,8 @@
  * @module
  */
 
+import { isGranted } from "./permissions.ts";
+
 /** Standard output or standard error. */
 export type Stream = Pick<typeof Deno.stdout, "isTerminal" | "writeSync">;
 
@@ -15,7 +17,7 @@ export function isTerminal(stream: Pick<Stream, "isTerminal">): boolean {
 
 /** What is asked of the environment: all of it that was granted. */
 export const ENVIRONMENT: string[] = ["TERM"].filter((variable) =>
-  Deno.permissions.querySync({ name: "env", variable }).state === "granted"
+  isGranted({ name: "env", variable })
 );
 
 /** TERM says so of a terminal that shows control characters as they are. */

@@ -59,27 +59,34 @@ async function makeCall(
     if (typeof module[name] !== "function") {
       throw new TypeError(`${thread.name} exports no function ${name}`);
     }
-    post({ id, value: await module[name](...args) });
+    const value = await module[name](...args);
+    post(initial ? { id } : { id, value }); // Nobody asks what it returned.
   } catch (error) {
     if (initial) { // The thread dies, and none of the others is made.
-      post({ error: String(error) });
+      post({ error: copyOf(error).error });
       await new Promise(() => {});
     }
-    if (!(error instanceof Error)) {
-      return post({ id, error: isCopyable(error) ? error : String(error) });
+    try {
+      post({ id, ...copyOf(error) });
+    } catch { // It cannot even be looked at.
+      post({ id, error: new Error("what was thrown cannot be copied") });
     }
-    const { message, stack = message, constructor } = error;
-    post({
-      id,
-      error: isCopyable(error)
-        ? error
-        : Object.assign(Error(message), { stack }),
-      className: constructor.name,
-      fields: fieldsOf(error),
-    });
   } finally {
     if (!initial) controllers.delete(id);
   }
+}
+
+/** What was thrown, as it can be copied. */
+function copyOf(error: unknown): Answer {
+  if (!(error instanceof Error)) {
+    return { error: isCopyable(error) ? error : String(error) };
+  }
+  const { message, stack = message, constructor } = error;
+  return {
+    error: isCopyable(error) ? error : Object.assign(Error(message), { stack }),
+    className: constructor.name,
+    fields: fieldsOf(error),
+  };
 }
 
 /** An error's own fields, and the `errors` of an `AggregateError`. */

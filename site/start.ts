@@ -7,7 +7,7 @@
 
 import { SystemExit } from "../lib/exit.ts";
 import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
-import { requirePermissions } from "../lib/permissions.ts";
+import { realPath, requirePermissions } from "../lib/permissions.ts";
 import {
   ConnectionError,
   get,
@@ -24,7 +24,7 @@ const PATIENCE = 2;
 const TRIES = 5;
 
 const started = new AsyncDisposableStack();
-let starting: Promise<void> | undefined;
+let starting: Promise<boolean> | undefined;
 
 /**
  * Leaving its `await using` block ends the sites that were started on this
@@ -37,20 +37,22 @@ export const builtInSites: AsyncDisposable = started;
  * one answers there. Where there is no such site, nothing is done.
  *
  * @param signal Gives up the start.
+ * @returns Whether a site was started.
  * @throws {SystemExit} When something is there that takes no connection.
  */
 export async function ensureSite(
   baseUrl: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const { host, hostname, port } = new URL(baseUrl);
   const label = siteAt(baseUrl);
-  if (!label) return;
+  if (!label) return false;
   const timer = AbortSignal.timeout(1000 * PATIENCE);
   try {
     const limits = { signal: AbortSignal.any([signal, timer]) };
     const address = { hostname, port: Number(port) };
     (await Deno.connect({ ...address, ...limits })).close();
+    return false;
   } catch (error) {
     signal.throwIfAborted();
     if (timer.aborted) {
@@ -60,22 +62,23 @@ export async function ensureSite(
     }
     if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
     const site = await startSite(label, Number(port), signal);
-    if (!site) return;
+    if (!site) return false;
     started.use(site);
     warn(`Started the ${label} site for this run.`);
+    return true;
   }
 }
 
 /**
- * GET a path of a server. A built-in site may go with the run that has started it:
- * while there is time, it is started again, and asked again.
+ * GET a path of a server. A built-in site that another run has started may go with
+ * it: while there is time, it is started again, and asked again.
  *
  * @throws {ConnectionError | DOMException} As `get` does.
  */
 export async function getFrom(
   baseUrl: string,
   path: string,
-  limits: Limits,
+  limits: Limits & { ownsSite: boolean },
 ): Promise<Reply> {
   const end = performance.now() + 1000 * limits.timeout;
   for (let tries = 1;; tries++) {
@@ -84,10 +87,10 @@ export async function getFrom(
     } catch (error) {
       const isGone = error instanceof ConnectionError && error.isGone;
       const isOver = tries === TRIES || performance.now() > end;
-      if (!isGone || isOver || !siteAt(baseUrl)) throw error;
+      if (!isGone || isOver || limits.ownsSite || !siteAt(baseUrl)) throw error;
       starting ??= ensureSite(baseUrl, limits.signal)
         .finally(() => starting = undefined);
-      await starting.catch(() => {});
+      if (await starting.catch(() => false)) limits.ownsSite = true;
     }
   }
 }
@@ -114,7 +117,7 @@ export async function startSite(
 ): Promise<AsyncDisposable | undefined> {
   const permissions = {
     net: HOSTS.map((host) => `${host}:${port}`),
-    read: [ROOT],
+    read: [ROOT, realPath(ROOT)],
   };
   requirePermissions(permissions);
   await using stack = new AsyncDisposableStack();

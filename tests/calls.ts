@@ -49,6 +49,12 @@ export async function initialize(...args: unknown[]): Promise<void> {
   initial = args;
 }
 
+/** A first call whose result cannot be copied. */
+export async function initializeOddly(...args: unknown[]): Promise<unknown> {
+  await initialize(...args);
+  return () => {};
+}
+
 /** What it was called with. */
 export function initialArguments(): unknown[] {
   return initial.map((arg) => arg instanceof AbortSignal ? arg.aborted : arg);
@@ -109,6 +115,14 @@ export async function fail(what: string): Promise<never> {
       });
     case "function":
       throw () => 1;
+    case "symbol":
+      throw Symbol("odd");
+    case "unreadable":
+      throw Object.defineProperty(new Error(), "message", {
+        get() {
+          throw new RangeError("do not ask");
+        },
+      });
     case "no class":
       throw new Nameless("7 is no class");
     default:

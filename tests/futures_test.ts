@@ -25,6 +25,7 @@ import {
   initialArguments,
   initialize,
   initializeBadly,
+  initializeOddly,
   leaveRejection,
   take,
   uncopyable,
@@ -334,6 +335,9 @@ describe("ThreadPoolExecutor", () => {
     assertEquals((await thrown("no class")).message, "7 is no class");
     assertEquals((await thrown("own ideas")).message, "with a getter");
     assertMatch(await thrown("function"), /=> ?1/);
+    assertEquals(await thrown("symbol"), "Symbol(odd)");
+    assertInstanceOf(await thrown("unreadable"), Error);
+    assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
   });
 
   it("fails a call whose arguments or result cannot be copied", async () => {
@@ -366,7 +370,7 @@ describe("ThreadPoolExecutor", () => {
     await using executor = new ThreadPoolExecutor({
       maxWorkers: 4,
       module,
-      initializer: initialize,
+      initializer: initializeOddly,
       initargs: [7, run.signal],
     });
     const calls = () =>

@@ -152,6 +152,17 @@ for (const script of SCRIPTS) {
       );
     });
 
+    it("says so of a host that can be none, in one line", async () => {
+      await using folder = await project();
+      const { code, stdout, stderr } = await run(
+        script,
+        ["-s", "http://*/", "br"],
+        { cwd: folder.path, root: folder.path, permissions: ["-P"] },
+      );
+      assertEquals([code, parseReport(stdout).notTried], [1, 1]);
+      assertMatch(ours(stderr), /^\*\*\* --allow-net=\* is needed: .*\n$/);
+    });
+
     it("says so in another folder, where -P does not reach", async () => {
       await using folder = new TemporaryFolder();
       const { code, stderr } = await run(script, ["-l", "5"], {

@@ -117,7 +117,7 @@ for (const script of SCRIPTS) {
   });
 
   describe(`flags2_${script}.ts, when its site dies,`, () => {
-    it("says so, starts it again and gets all flags", async () => {
+    it("says so, and counts every code", async () => {
       await using copy = await projectAtFreePorts();
       const site = `${copy.path}/site/serve.ts`;
       const text = await Deno.readTextFile(site);
@@ -136,7 +136,9 @@ for (const script of SCRIPTS) {
         root: copy.path,
       });
       assertEquals(code, 0, stderr);
-      assertEquals(parseReport(stdout).flags, 12, stdout);
+      const { flags, errors } = parseReport(stdout);
+      assertEquals(flags + errors, 12, stdout);
+      assert(errors > 0 && flags > 0, stdout);
       assertMatch(stderr, /^\*\*\* The LOCAL site is gone: .*fell$/m);
     });
   });
@@ -158,3 +160,23 @@ describe("scripts that run at the same time", () => {
     }));
   });
 });
+
+for (const script of SCRIPTS) {
+  describe(`flags2_${script}.ts, in a folder reached by a link,`, () => {
+    it("runs", async () => {
+      await using copy = await projectAtFreePorts();
+      await using folder = new TemporaryFolder();
+      const link = `${folder.path}/link`;
+      await Deno.symlink(copy.path, link);
+      const { code, stdout, stderr } = await run(script, ["br", "us"], {
+        cwd: folder.path,
+        root: link,
+      });
+      assertEquals([code, stderr], [
+        0,
+        "Started the LOCAL site for this run.\n",
+      ]);
+      assertEquals(parseReport(stdout).flags, 2);
+    });
+  });
+}
