@@ -49,8 +49,7 @@ export async function downloadMany( // (1)
     const future = new Future(() => downloadOne(cc, baseUrl, verbose));
     toDoMap.set(future, cc);
   }
-  const pool = pooledMap(concurReq, toDoMap.keys(), (future) => future.run()); // (2)
-  Array.fromAsync(pool); // It runs them; their results are in the futures.
+  pooledMap(concurReq, toDoMap.keys(), (future) => future.run()); // (2)
   let doneIter = asCompleted(toDoMap.keys()); // (4)
   if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length, counter }); // (5)
   for await (const future of doneIter) { // (6)

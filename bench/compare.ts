@@ -13,7 +13,7 @@ import { expandCcArgs, SERVERS } from "../flags2_common.ts";
 import { ArgumentParser } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { tqdm } from "../lib/tqdm.ts";
-import { SITES } from "../site/serve.ts";
+import { SITES } from "../site/sites.ts";
 import { startSite } from "../site/start.ts";
 import { film, type Recording } from "./film.ts";
 import {

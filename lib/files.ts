@@ -22,11 +22,12 @@ const ABANDONED = 24 * 3600 * 1000;
 export async function makeFolder(folder: string): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
   try {
-    for await (const { name } of Deno.readDir(folder)) {
+    // At once: waiting for each of the names would cost more than all of them.
+    for (const { name } of Deno.readDirSync(folder)) {
       if (!TEMPORARY.test(name)) continue;
-      const { mtime } = await Deno.stat(`${folder}/${name}`);
+      const { mtime } = Deno.statSync(`${folder}/${name}`);
       const age = Date.now() - (mtime?.getTime() ?? Infinity);
-      if (age > ABANDONED) await Deno.remove(`${folder}/${name}`);
+      if (age > ABANDONED) Deno.removeSync(`${folder}/${name}`);
     }
   } catch { /* It may be another's, or gone already: that costs no run. */ }
 }

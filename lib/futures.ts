@@ -205,7 +205,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   readonly #threads: Thread[] = [];
   readonly #maxThreads: number;
   readonly #cleanUp = new DisposableStack();
-  readonly #drained: Promise<unknown>;
+  readonly #pending = new Set<Future<unknown>>();
   #queue!: ReadableStreamDefaultController<Future<unknown>>;
   #isShutDown = false;
   #broken: BrokenThreadPool | undefined;
@@ -229,9 +229,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const queue = new ReadableStream<Future<unknown>>({
       start: (controller) => void (this.#queue = controller),
     });
-    this.#drained = Array.fromAsync(
-      pooledMap(maxWorkers, queue, (future) => future.run()),
-    );
+    // It goes on whether or not anybody reads what it yields.
+    pooledMap(maxWorkers, queue, (future) => future.run());
   }
 
   /**
@@ -262,6 +261,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       if (this.#broken) throw this.#broken;
       return await this.#post(this.#leastBusy(), fn.name, args) as R;
     });
+    this.#pending.add(future);
+    future.addDoneCallback(() => this.#pending.delete(future));
     this.#queue.enqueue(future);
     return future;
   }
@@ -270,7 +271,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#isShutDown) this.#queue.close();
     this.#isShutDown = true;
-    await this.#drained;
+    for await (const _ of asCompleted(this.#pending));
     this.#cleanUp.dispose();
   }
 

@@ -112,10 +112,10 @@ export async function get(
 async function follow(url: string, signal: AbortSignal): Promise<Response> {
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const response = await fetch(url, { signal, redirect: "manual" });
-    const { status, headers, body } = response;
-    const location = headers.get("location");
-    if (!REDIRECTS.includes(status) || location === null) return response;
-    await body?.cancel();
+    if (!REDIRECTS.includes(response.status)) return response;
+    const location = response.headers.get("location");
+    if (location === null) return response;
+    await response.body?.cancel();
     const { href, protocol, hostname, port } = new URL(location, url);
     if (!/^https?:$/.test(protocol)) {
       throw new TypeError("Can not redirect to a non HTTP(s) url");

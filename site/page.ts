@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Site } from "./serve.ts";
+import type { Site } from "./sites.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; font: 1rem/1.4 system-ui, sans-serif; }

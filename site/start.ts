@@ -15,7 +15,7 @@ import {
   type Reply,
 } from "../lib/requests.ts";
 import { warn } from "../lib/terminal.ts";
-import { HOSTS, ROOT, serveSite, SITES, untilAborted } from "./serve.ts";
+import { HOSTS, ROOT, SITES } from "./sites.ts";
 
 /** Seconds to wait for a server to accept a connection. */
 const PATIENCE = 2;
@@ -120,6 +120,8 @@ export async function startSite(
     read: [ROOT, realPath(ROOT)],
   };
   requirePermissions(permissions);
+  // Not before it is needed: most of its code is for the thread.
+  const { serveSite, untilAborted } = await import("./serve.ts");
   await using stack = new AsyncDisposableStack();
   const thread = stack.use(
     new ThreadPoolExecutor({

@@ -1,7 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
-import { FLAGS, freePort, outcome, project, ROOT, STD } from "./testing.ts";
+import {
+  FLAGS,
+  freePort,
+  outcome,
+  projectAtFreePorts,
+  ROOT,
+  STD,
+} from "./testing.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 const GET = "GET /flags/br/br.gif HTTP/1.1\r\nHost: localhost\r\n";
@@ -13,7 +20,8 @@ describe("site/serve.ts, attacked,", () => {
 
   beforeEach(async () => {
     [port, latePort] = [freePort(), freePort()];
-    const program = `import { serveSite, SITES } from "${ROOT}/site/serve.ts";
+    const program = `import { serveSite } from "${ROOT}/site/serve.ts";
+import { SITES } from "${ROOT}/site/sites.ts";
 const { signal } = new AbortController();
 await serveSite({ ...SITES.LOCAL, port: ${port} }, signal);
 await serveSite({ ...SITES.DELAY, port: ${latePort}, delay: 0.2 }, signal);
@@ -247,7 +255,8 @@ describe("a site that is out of open files", () => {
       ...STD,
       `--config=${ROOT}/deno.json`,
     ];
-    const site = `import { serveSite, SITES } from "${ROOT}/site/serve.ts";
+    const site = `import { serveSite } from "${ROOT}/site/serve.ts";
+import { SITES } from "${ROOT}/site/sites.ts";
 const { signal } = new AbortController();
 await serveSite({ ...SITES.LOCAL, port: ${port} }, signal);
 `;
@@ -319,16 +328,10 @@ Deno.exit();`,
 
 describe("site/serve.ts", () => {
   it("names the port that is in use, in one line, and exits with 1", async () => {
-    await using folder = await project();
-    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const used = listener.addr.port;
-    const program = `${folder.path}/site/serve.ts`;
-    const code = await Deno.readTextFile(program);
-    await Deno.writeTextFile(
-      program,
-      code.replace("port: 8001", `port: ${freePort()}`)
-        .replace("port: 8002", `port: ${used}`),
-    );
+    await using copy = await projectAtFreePorts();
+    const [, used] = copy.ports;
+    using _listener = Deno.listen({ hostname: "127.0.0.1", port: used });
+    const program = `${copy.path}/site/serve.ts`;
     // The site that was started first must not keep the program alive.
     for (const [labels, lines] of [[["DELAY"], 0], [["LOCAL", "DELAY"], 1]]) {
       const child = new Deno.Command(Deno.execPath(), {

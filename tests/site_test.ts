@@ -7,7 +7,8 @@ import {
 import { delay } from "@std/async/delay";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
 import { expandCcArgs } from "../flags2_common.ts";
-import { serveSite, type Site, SITES } from "../site/serve.ts";
+import { serveSite } from "../site/serve.ts";
+import { type Site, SITES } from "../site/sites.ts";
 import { startSite } from "../site/start.ts";
 import { flagsPage } from "../site/page.ts";
 import type { Plan, Served } from "./serve_in_network.ts";
@@ -230,17 +231,21 @@ describe("a site", () => {
 
     const program = `file://${folder.path}/site/serve.ts`;
     const there: typeof import("../site/serve.ts") = await import(program);
-    const { error } = console;
-    const lines: string[] = [];
-    console.error = (line) => lines.push(line);
+    const { writeSync } = Deno.stderr;
+    let said = "";
+    Deno.stderr.writeSync = (bytes) => {
+      said += new TextDecoder().decode(bytes);
+      return bytes.length;
+    };
     try {
-      await there.serveSite({ ...SITES.LOCAL!, port }, stop.signal);
+      there.serveSite({ ...SITES.LOCAL!, port }, stop.signal);
     } finally {
-      console.error = error;
+      Deno.stderr.writeSync = writeSync;
     }
-    assertEquals(lines, [
-      `*** localhost:${port} lacks 3 of the 194 flags: they belong in flags/`,
-    ]);
+    assertEquals(
+      said,
+      `*** localhost:${port} lacks 3 of the 194 flags: they belong in flags/\n`,
+    );
     // A folder may lack its file all the same: the page looks at each.
     const page = await (await fetch(url)).text();
     assertStringIncludes(page, "<h1>189 flags ");

@@ -1,0 +1,35 @@
+/**
+ * The three sites of the chapter that are built in, and where they are.
+ *
+ * @module
+ */
+
+/** A site, and what becomes of its requests. Each meets one of three fates. */
+export interface Site {
+  /** Where it listens. */
+  port: number;
+  /** Share of the requests that are answered with an HTTP error, 0 to 1. */
+  errors: number;
+  /**
+   * Share of the requests that are answered late, 0 to 1; the rest is answered
+   * at once.
+   */
+  late: number;
+  /** How late, in seconds. */
+  delay: number;
+  /** With a seed, a path meets the same fate each time. */
+  seed?: number | undefined;
+}
+
+/** The three sites. */
+export const SITES: Record<string, Site> = {
+  LOCAL: { port: 8001, errors: 0, late: 0, delay: 0 },
+  DELAY: { port: 8002, errors: 0, late: 1, delay: 0.5 },
+  ERROR: { port: 8003, errors: 0.25, late: 0.5, delay: 0.5 },
+};
+
+/** Where a site listens. */
+export const HOSTS: string[] = ["127.0.0.1", "[::1]"];
+
+/** The project's folder. */
+export const ROOT = `${import.meta.dirname}/..`;
