@@ -140,15 +140,20 @@ function cell(number: number | undefined, digits: number, unit = ""): string {
 const BARE = `const [base, connections] = Deno.args;
 const letters = [..."abcdefghijklmnopqrstuvwxyz"];
 const codes = letters.flatMap((a) => letters.map((b) => a + b));
+let saved = 0;
 const t0 = performance.now();
 await Promise.all(Array.from({ length: Number(connections) }, async () => {
   for (let cc; (cc = codes.shift());) {
     const response = await fetch(base + "/" + cc + "/" + cc + ".gif");
     const image = await response.bytes();
-    if (response.ok) await Deno.writeFile("bare/" + cc + ".gif", image);
+    if (!response.ok) continue;
+    await Deno.writeFile("bare/" + cc + ".gif", image);
+    saved++;
   }
 }));
-console.log("Elapsed time: " + ((performance.now() - t0) / 1000).toFixed(2) + "s");
+const elapsed = (performance.now() - t0) / 1000;
+console.log("-".repeat(20) + "\\n" + saved + " flags downloaded.");
+console.log("Elapsed time: " + elapsed.toFixed(2) + "s");
 `;
 
 /** The words of the command line that runs it. */

@@ -134,10 +134,11 @@ export function reportError(error: unknown, usage: string): void {
   const message = error instanceof Error ? error.message : String(error);
   const isExpected = EXPECTED.some((Class) => error instanceof Class) ||
     OS_ERROR.test(message);
+  const isThere = isTerminal(Deno.stderr);
   const text = error instanceof UsageError
-    ? `${colored(red, "*** Usage error", Deno.stderr)}: ${message}\n${usage}`
+    ? `${colored(red, "*** Usage error", isThere)}: ${message}\n${usage}`
     : isExpected
-    ? colored(red, `*** ${message.replace(OS_ERROR, "")}`, Deno.stderr)
-    : Deno.inspect(error, { colors: isTerminal(Deno.stderr) && !Deno.noColor });
+    ? colored(red, `*** ${message.replace(OS_ERROR, "")}`, isThere)
+    : Deno.inspect(error, { colors: isThere && !Deno.noColor });
   warn(text); // When nobody hears it, the status tells it.
 }

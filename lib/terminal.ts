@@ -25,13 +25,16 @@ function isDumb(): boolean {
   return ENVIRONMENT.some((variable) => Deno.env.get(variable) === "dumb");
 }
 
+/** Asked once: a line for each code of a run asks again and again. */
+const STDOUT_IS_TERMINAL = isTerminal(Deno.stdout);
+
 /** In colour on a terminal; std leaves it out under NO_COLOR. */
 export function colored(
   color: (text: string) => string,
   text: string,
-  stream: Pick<Stream, "isTerminal"> = Deno.stdout,
+  isThere = STDOUT_IS_TERMINAL,
 ): string {
-  return isTerminal(stream) ? color(text) : text;
+  return isThere ? color(text) : text;
 }
 
 /** Milliseconds between two tries to write where there is no room. */
