@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { markdown, median } from "../bench/bench.ts";
-import { outcome, ROOT } from "./testing.ts";
+import { outcome, ROOT, STD } from "./testing.ts";
 
 describe("bench.ts", () => {
   it("takes the middle one, and none when one is not known", () => {
@@ -51,7 +51,7 @@ describe("bench.ts", () => {
   ) {
     it(`refuses ${word} in one line and the usage`, async () => {
       const child = new Deno.Command(Deno.execPath(), {
-        args: ["run", "--frozen", "-A", `${ROOT}/bench/bench.ts`, word],
+        args: ["run", ...STD, "-A", `${ROOT}/bench/bench.ts`, word],
         stdout: "piped",
         stderr: "piped",
       });
