@@ -46,7 +46,7 @@ export function requirePermissions(
     throw new Deno.errors.NotCapable(
       `--allow-${name}=${
         Object.values(what)
-      } is needed: use -P in the folder of the scripts, or -A`,
+      } is needed: -A grants all, -P in the folder of the scripts what they need`,
     );
   }
 }
