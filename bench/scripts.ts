@@ -14,10 +14,20 @@ export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
 /** One of {@linkcode SCRIPTS}. */
 export type Script = typeof SCRIPTS[number];
 
-/** A port of 127.0.0.1 where nobody listens. */
+/**
+ * A port of 127.0.0.1 where nobody listens: below those from which the system
+ * takes one for each connection, and so the next moment perhaps this one.
+ */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+  for (;;) {
+    const port = 20_000 + Math.floor(10_000 * Math.random());
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }
 
 /** A folder that is gone when its `await using` block is left. */
