@@ -209,6 +209,8 @@ options:
   -v, --verbose         output detailed progress info
 `,
       );
+      const readme = await Deno.readTextFile(`${ROOT}/README.md`);
+      assert(script !== "asyncio" || readme.includes(stdout));
     });
 
     it("answers a bad command line with one line and the usage", async () => {
