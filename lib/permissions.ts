@@ -5,9 +5,7 @@
  * @module
  */
 
-/**
- * Whether something was granted. A host that can be none is not.
- */
+/** Whether something was granted. A host that can be none is not. */
 export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
   try {
     return Deno.permissions.querySync(descriptor).state === "granted";
@@ -33,12 +31,12 @@ export function realPath(path: string): string {
 export function requirePermissions(
   { net, read, write }: Deno.PermissionOptionsObject,
 ): void {
-  const listed = <T>(values: T[] | unknown) =>
-    Array.isArray(values) ? values as T[] : [];
+  const listed = (values: unknown): string[] =>
+    Array.isArray(values) ? values : [];
   const descriptors: Deno.PermissionDescriptor[] = [
-    ...listed<string>(net).map((host) => ({ name: "net", host }) as const),
-    ...listed<string>(read).map((path) => ({ name: "read", path }) as const),
-    ...listed<string>(write).map((path) => ({ name: "write", path }) as const),
+    ...listed(net).map((host) => ({ name: "net", host }) as const),
+    ...listed(read).map((path) => ({ name: "read", path }) as const),
+    ...listed(write).map((path) => ({ name: "write", path }) as const),
   ];
   for (const descriptor of descriptors) {
     if (isGranted(descriptor)) continue;
