@@ -51,7 +51,7 @@ export async function downloadMany( // (1)
   }
   pooledMap(concurReq, toDoMap.keys(), (future) => future.run()); // (2)
   let doneIter = asCompleted(toDoMap.keys()); // (4)
-  if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length, counter }); // (5)
+  if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length }); // (5)
   for await (const future of doneIter) { // (6)
     let res;
     let errorMsg = "";

@@ -12,11 +12,10 @@ import { abortOnInterrupt, reportError, SystemExit } from "./lib/exit.ts";
 import { makeFolder, removeTemporary, writeWhole } from "./lib/files.ts";
 import type { ThreadPoolOptions } from "./lib/futures.ts";
 import { isWholeGif } from "./lib/gif.ts";
-import { affordableConnections } from "./lib/limits.ts";
 import { realPath, requirePermissions } from "./lib/permissions.ts";
-import { ConnectionError, HTTPError } from "./lib/requests.ts";
+import { ConnectionError, get, HTTPError } from "./lib/requests.ts";
 import { colored, ENVIRONMENT, print, show } from "./lib/terminal.ts";
-import { builtInSites, ensureSite, getFrom } from "./site/start.ts";
+import { endingSites, ensureSite } from "./site/start.ts";
 
 export { ConnectionError, HTTPError };
 
@@ -71,13 +70,13 @@ export const run = {
   signal: controller.signal,
   /** Seconds for a request, as `-t` has it. */
   timeout: 10,
-  /** Whether the site goes when this run ends, and no sooner. */
-  ownsSite: false,
+  /** A site that went with another run is started again. */
+  revive: ensureSite,
 };
 
 /** Each thread's first call: its `run` gets the limits of the process's. */
-export function joinRun(signal: AbortSignal, limits: object): void {
-  Object.assign(run, { signal, ...limits });
+export function joinRun(signal: AbortSignal, timeout: number): void {
+  Object.assign(run, { signal, timeout });
 }
 
 /** What a thread needs to download. */
@@ -85,7 +84,7 @@ export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
   module: import.meta.url,
   permissions: DOWNLOAD_PERMISSIONS,
   initializer: joinRun,
-  initargs: [run.signal, { timeout: run.timeout, ownsSite: run.ownsSite }],
+  initargs: [run.signal, run.timeout],
 });
 
 /**
@@ -99,7 +98,7 @@ export async function getFlag(
   cc: string,
 ): Promise<Uint8Array> {
   const path = `${cc}/${cc}.gif`.toLowerCase();
-  const { status, reason, content } = await getFrom(baseUrl, path, run);
+  const { status, reason, content } = await get(`${baseUrl}/${path}`, run);
   if (status !== 200) throw new HTTPError(status, reason); // (1)
   if (!isWholeGif(content)) throw new ConnectionError("Not a whole GIF image");
   return content;
@@ -272,7 +271,6 @@ export async function main(
   defaultConcurReq: number,
   maxConcurReq: number,
 ): Promise<void> {
-  Deno.stdin.close(); // The bar's width would be that of its terminal.
   const parser = argumentParser(defaultConcurReq);
   using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR));
   try {
@@ -292,29 +290,20 @@ async function downloadAndReport(
   maxConcurReq: number,
 ): Promise<void> {
   const baseUrl = SERVERS[server] ?? server;
-  const concurReq = affordableConnections(maxReq, maxConcurReq, ccList.length);
+  const concurReq = Math.min(maxReq, maxConcurReq, ccList.length);
   run.timeout = timeout;
   print(initialReport(ccList, concurReq, server));
-  let counter: Counter | undefined = new Counter();
-  let t0 = performance.now();
-  try {
-    const net = [new URL(baseUrl).host];
-    requirePermissions({ ...DOWNLOAD_PERMISSIONS, net });
-    await makeFolder(DEST_DIR);
-    await using _sites = builtInSites;
-    run.ownsSite = await ensureSite(baseUrl, run.signal);
-    t0 = performance.now();
-    counter = undefined;
-    counter = await downloadMany(ccList, baseUrl, verbose, concurReq);
-  } catch (error) {
-    run.abort(error);
-  }
-  if (!counter) return; // downloadMany threw, and with it went the count.
+  requirePermissions({ ...DOWNLOAD_PERMISSIONS, net: [new URL(baseUrl).host] });
+  await makeFolder(DEST_DIR);
+  await using _ = endingSites();
+  await ensureSite(baseUrl, run.signal);
+  const t0 = performance.now();
+  const counter = await downloadMany(ccList, baseUrl, verbose, concurReq);
   const elapsed = (performance.now() - t0) / 1000;
-  const done = counter.ok + counter.not_found + counter.error;
-  const notTried = ccList.length - done;
+  const notTried = ccList.length - counter.ok - counter.not_found -
+    counter.error;
   print(finalReport(counter, notTried, elapsed));
   if (notTried !== 0) {
-    run.abort(new SystemExit("some downloads are unaccounted for"));
+    throw new SystemExit("some downloads are unaccounted for");
   }
 }

@@ -54,7 +54,7 @@ export async function downloadMany(
     toDoMap.set(future, cc); // (10)
   }
   let doneIter = asCompleted(toDoMap.keys()); // (11)
-  if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length, counter }); // (12)
+  if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length }); // (12)
   for await (const future of doneIter) { // (13)
     let res;
     let errorMsg = "";

@@ -23,7 +23,7 @@ import {
   ROOT,
   type Script,
   TemporaryFolder,
-} from "./scripts.ts";
+} from "../tests/scripts.ts";
 import { ITEMS, TERMINAL } from "./tqdm_bench.ts";
 
 /** A program that was run to its end. */

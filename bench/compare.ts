@@ -23,7 +23,7 @@ import {
   type Script,
   SCRIPTS,
   TemporaryFolder,
-} from "./scripts.ts";
+} from "../tests/scripts.ts";
 
 /** All codes, AA to ZZ. */
 export const EVERY: number = expandCcArgs(true, false, []).length;

@@ -9,7 +9,7 @@
  */
 
 import { formatMeter } from "../lib/tqdm.ts";
-import type { Script } from "./scripts.ts";
+import type { Script } from "../tests/scripts.ts";
 
 /** What a script did, and when. */
 export interface Recording {

@@ -5,7 +5,6 @@
  * @module
  */
 
-import { delay } from "@std/async/delay";
 import { pooledMap } from "@std/async/pool";
 import type { Answer, Call } from "./worker.ts";
 
@@ -84,16 +83,11 @@ export class Future<R> {
   }
 }
 
-/** Futures after which {@linkcode asCompleted} lets others do their work. */
-const TURN = 1000;
-
 /**
  * The futures in the order in which they are done: those that are done already
- * first, each one once, the cancelled ones, too. It only waits; whoever made the
- * futures runs them.
+ * first, each one once. It only waits; whoever made the futures runs them.
  *
- * The loop over it may be left at any time; then no further future is taken
- * from an endless iterable.
+ * A cancelled future is passed over. (Python yields it, and its result throws.)
  *
  * @example
  * ```ts
@@ -113,28 +107,19 @@ const TURN = 1000;
 export async function* asCompleted<R>(
   futures: Iterable<Future<R>>,
 ): AsyncGenerator<Future<R>, void> {
-  const taken = new WeakSet<Future<R>>();
+  const all = new Set(futures);
   const done: Future<R>[] = [];
-  let waiting = 0;
   let wake = () => {};
-  const onDone = (future: Future<R>) => {
-    waiting--;
-    done.push(future);
-    wake();
-  };
-  let count = 0;
-  for (const future of futures) {
-    if (taken.has(future)) continue;
-    taken.add(future);
-    waiting++;
-    future.addDoneCallback(onDone);
-    if (++count % TURN === 0) await delay(0);
-    for (const future of done.splice(0)) yield future;
+  for (const future of all) {
+    future.addDoneCallback(() => {
+      done.push(future);
+      wake();
+    });
   }
-  while (waiting > 0 || done.length > 0) {
-    // More may be done while the loop's body runs.
+  for (let left = all.size; left > 0; left--) {
     if (done.length === 0) await new Promise<void>((next) => wake = next);
-    for (const future of done.splice(0)) yield future;
+    const future = done.shift()!;
+    if (!future.cancelled) yield future;
   }
 }
 

@@ -26,11 +26,6 @@ export class ConnectionError extends Error {
   static {
     this.prototype.name = "ConnectionError";
   }
-
-  /** With `isGone` there was no server, or one that went before it answered. */
-  constructor(message: string, readonly isGone = false) {
-    super(message);
-  }
 }
 
 /** An answer. */
@@ -49,6 +44,8 @@ export interface Limits {
   timeout: number;
   /** Gives it up at once. */
   signal: AbortSignal;
+  /** Called when nobody listens there: whether it is worth asking again. */
+  revive?: (url: string, signal: AbortSignal) => Promise<boolean>;
 }
 
 /** The statuses that lead to another URL (RFC 9110, 15.4). */
@@ -66,14 +63,24 @@ const DECODED = /^(gzip|br|x-gzip)$/i;
 /** What servers send for no coding at all. */
 const NO_CODING = /^(identity|none|)$/i;
 
-/** What `fetch` says of a server that is not there, or no longer. */
-const GONE = /refused|reset|connection closed before message completed/;
-
 // As soon as this is loaded: the threads of a pool may not set variables.
 exemptLocalhost();
 
+/** What `fetch` says when a connection ends before an answer begins. */
+const CLOSED = /closed before message completed|\(os error (54|104|1005[34])\)/;
+
+/** What it says when nobody listens; the number, as the text may be Korean. */
+const REFUSED = /\(os error (61|111|10061)\)/;
+
+/** The most times that a request is made. */
+const TRIES = 3;
+
 /**
  * GET a URL.
+ *
+ * A server may close an idle connection just as it is used again. That is no
+ * answer, so the request is made again, on a connection of its own (RFC 9110,
+ * 9.2.2; RFC 9112, 9.3.1).
  *
  * @returns The answer, whatever its status, after redirects.
  * @throws {ConnectionError} When there is no whole answer in time, or it is too
@@ -82,36 +89,59 @@ exemptLocalhost();
  */
 export async function get(
   url: string,
-  { timeout, signal }: Limits,
+  { timeout, signal, revive }: Limits,
 ): Promise<Reply> {
   const timer = AbortSignal.timeout(1000 * timeout);
-  try {
-    const response = await follow(url, AbortSignal.any([timer, signal]));
-    const { status, statusText } = response;
-    const reason = statusText || "Unassigned"; // As IANA's registry has it.
-    if (status === 200) {
-      return { status, reason, content: await readBody(response) };
+  const either = AbortSignal.any([timer, signal]);
+  for (let tries = 1;; tries++) {
+    try {
+      return await ask(url, either, tries > 1);
+    } catch (error) {
+      if (signal.aborted) throw new DOMException("Given up", "AbortError");
+      if (error instanceof ConnectionError) throw error;
+      if (timer.aborted) {
+        throw new ConnectionError(`Timed out after ${timeout} s`);
+      }
+      const { message, cause } = error as Error;
+      const what = cause instanceof Error ? cause.message : message;
+      const again = tries < TRIES &&
+        (CLOSED.test(what) ||
+          REFUSED.test(what) && await revive?.(url, signal));
+      if (!again) {
+        throw new ConnectionError(`Connection error: ${explain(what)}`);
+      }
     }
-    await response.body?.cancel();
-    return { status, reason, content: new Uint8Array() };
-  } catch (error) {
-    if (signal.aborted) throw new DOMException("Given up", "AbortError");
-    if (error instanceof ConnectionError) throw error;
-    if (timer.aborted) {
-      throw new ConnectionError(`Timed out after ${timeout} s`);
-    }
-    const why = explain(error);
-    throw new ConnectionError(`Connection error: ${why}`, GONE.test(why));
   }
+}
+
+async function ask(
+  url: string,
+  signal: AbortSignal,
+  afresh: boolean,
+): Promise<Reply> {
+  using client = afresh
+    ? Deno.createHttpClient({ poolMaxIdlePerHost: 0 })
+    : null;
+  const response = await follow(url, { signal, ...client && { client } });
+  const { status, statusText } = response;
+  const reason = statusText || "Unassigned"; // As IANA's registry has it.
+  if (status === 200) {
+    return { status, reason, content: await readBody(response) };
+  }
+  await response.body?.cancel();
+  return { status, reason, content: new Uint8Array() };
 }
 
 /**
  * Fetch a URL, or what it leads to. `fetch` would follow a redirect to any host,
  * and on a terminal the runtime would ask for one that was not granted.
  */
-async function follow(url: string, signal: AbortSignal): Promise<Response> {
+async function follow(
+  url: string,
+  init: RequestInit & { client?: Deno.HttpClient },
+): Promise<Response> {
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const response = await fetch(url, { signal, redirect: "manual" });
+    const response = await fetch(url, { ...init, redirect: "manual" });
     if (!REDIRECTS.includes(response.status)) return response;
     const location = response.headers.get("location");
     if (location === null) return response;
@@ -156,9 +186,8 @@ async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 /** Why `fetch` failed, less the addresses and layers that it names first. */
-function explain(error: unknown): string {
-  const { message, cause } = error as Error;
-  return (cause instanceof Error ? cause.message : message)
+function explain(what: string): string {
+  return what
     .replace(/^.*client error \(\w+\): |^Fetch failed: /, "")
     .replace(/ \(os error \d+\)$/, "")
     .replace(/^Invalid URL: .*/s, "redirect to an invalid URL")

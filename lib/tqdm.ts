@@ -29,11 +29,6 @@ export interface TqdmOptions {
    * it has one. A number that is no count (negative, not finite) is no total.
    */
   total?: number | undefined;
-  /**
-   * Its values are what the loop itself counts as done, when an item that it
-   * takes may come to nothing; by default each one is done.
-   */
-  counter?: object | undefined;
   /** Where to draw; by default standard output. */
   output?: Output | undefined;
   /** The clock, in milliseconds. */
@@ -149,16 +144,14 @@ class Bar implements Disposable {
   readonly #start: number;
   readonly #interval: number;
   readonly #total: number | undefined;
-  readonly #counter: object | undefined;
   readonly #output: Output;
   readonly #now: () => number;
 
   constructor(
     // It is asked for every item, and costs half of `performance.now`.
-    { total, counter, output = STDOUT, now = Date.now }: TqdmOptions,
+    { total, output = STDOUT, now = Date.now }: TqdmOptions,
   ) {
     this.#total = total;
-    this.#counter = counter;
     this.#output = output;
     this.#now = now;
     this.#start = this.#drawn = now();
@@ -197,11 +190,7 @@ class Bar implements Disposable {
 
   #text(columns?: number): string {
     const elapsed = Math.max(0, this.#now() - this.#start) / 1000;
-    const n = this.#counter
-      ? Object.values(this.#counter as Record<string, number>)
-        .reduce((sum, count) => sum + count, 0)
-      : this.#n;
-    return formatMeter({ n, total: this.#total, elapsed, columns });
+    return formatMeter({ n: this.#n, total: this.#total, elapsed, columns });
   }
 }
 

@@ -8,97 +8,75 @@
 import { SystemExit } from "../lib/exit.ts";
 import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
 import { realPath, requirePermissions } from "../lib/permissions.ts";
-import {
-  ConnectionError,
-  get,
-  type Limits,
-  type Reply,
-} from "../lib/requests.ts";
 import { warn } from "../lib/terminal.ts";
 import { HOSTS, ROOT, SITES } from "./sites.ts";
 
-/** Seconds to wait for a server to accept a connection. */
-const PATIENCE = 2;
+/** Seconds to wait for a server to accept a connection; one that listens does at once. */
+const PATIENCE = 0.3;
 
-/** The most requests for one path, when one site after the other goes. */
-const TRIES = 5;
-
-const started = new AsyncDisposableStack();
+let started = new AsyncDisposableStack();
 let starting: Promise<boolean> | undefined;
 
-/**
- * Leaving its `await using` block ends the sites that were started on this
- * thread; those of the pool's threads end with them.
- */
-export const builtInSites: AsyncDisposable = started;
+/** Leaving its `await using` block ends the sites that were started before. */
+export function endingSites(): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      const sites = started;
+      started = new AsyncDisposableStack();
+      await sites.disposeAsync();
+    },
+  };
+}
 
 /**
- * See that a server is at a base URL: start the built-in site for that URL, unless
- * one answers there. Where there is no such site, nothing is done.
+ * See that a server is at the site of a URL: start the built-in one, unless
+ * somebody listens there. Where there is no such site, nothing is done.
+ *
+ * A site that another run has started goes with that run; then this is called
+ * again.
  *
  * @param signal Gives up the start.
- * @returns Whether a site was started.
+ * @returns Whether there is one.
  * @throws {SystemExit} When something is there that takes no connection.
  */
-export async function ensureSite(
-  baseUrl: string,
+export function ensureSite(url: string, signal: AbortSignal): Promise<boolean> {
+  return starting ??= startUnlessThere(url, signal)
+    .finally(() => starting = undefined);
+}
+
+async function startUnlessThere(
+  url: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { host, hostname, port } = new URL(baseUrl);
-  const label = siteAt(baseUrl);
+  const label = siteAt(url);
   if (!label) return false;
+  const { host, hostname, port } = new URL(url);
   const timer = AbortSignal.timeout(1000 * PATIENCE);
   try {
     const limits = { signal: AbortSignal.any([signal, timer]) };
     const address = { hostname, port: Number(port) };
     (await Deno.connect({ ...address, ...limits })).close();
-    return false;
+    return true;
   } catch (error) {
     signal.throwIfAborted();
-    if (timer.aborted) {
-      throw new SystemExit(
-        `The server at ${host} takes no connection within ${PATIENCE} s`,
-      );
-    }
-    if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
+    const isRefused = error instanceof Deno.errors.ConnectionRefused;
+    if (!isRefused && !timer.aborted) throw error;
+    // Windows takes 2 s to refuse: whether there is a server, the start tells.
     const site = await startSite(label, Number(port), signal);
-    if (!site) return false;
+    if (!site && isRefused) return true; // Somebody came first.
+    if (!site) {
+      throw new SystemExit(`The server at ${host} takes no connection`);
+    }
     started.use(site);
     warn(`Started the ${label} site for this run.`);
     return true;
   }
 }
 
-/**
- * GET a path of a server. A built-in site that another run has started may go with
- * it: while there is time, it is started again, and asked again.
- *
- * @throws {ConnectionError | DOMException} As `get` does.
- */
-export async function getFrom(
-  baseUrl: string,
-  path: string,
-  limits: Limits & { ownsSite: boolean },
-): Promise<Reply> {
-  const end = performance.now() + 1000 * limits.timeout;
-  for (let tries = 1;; tries++) {
-    try {
-      return await get(`${baseUrl}/${path}`, limits);
-    } catch (error) {
-      const isGone = error instanceof ConnectionError && error.isGone;
-      const isOver = tries === TRIES || performance.now() > end;
-      if (!isGone || isOver || limits.ownsSite || !siteAt(baseUrl)) throw error;
-      starting ??= ensureSite(baseUrl, limits.signal)
-        .finally(() => starting = undefined);
-      if (await starting.catch(() => false)) limits.ownsSite = true;
-    }
-  }
-}
-
-/** The label of the built-in site at a base URL. */
-function siteAt(baseUrl: string): string | undefined {
+/** The label of the built-in site that a URL belongs to. */
+function siteAt(url: string): string | undefined {
   return Object.keys(SITES).find((label) =>
-    baseUrl === `http://localhost:${SITES[label]!.port}/flags`
+    url.startsWith(`http://localhost:${SITES[label]!.port}/flags`)
   );
 }
 

@@ -7,7 +7,7 @@
  */
 
 import { delay } from "@std/async/delay";
-import { STD } from "../bench/scripts.ts";
+import { STD } from "./scripts.ts";
 
 /** What to do with serve.ts. */
 export interface Plan {

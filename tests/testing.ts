@@ -15,7 +15,7 @@ import {
   type Script,
   type ScriptOptions,
   TemporaryFolder,
-} from "../bench/scripts.ts";
+} from "./scripts.ts";
 
 export {
   commandLine,
@@ -26,7 +26,7 @@ export {
   SCRIPTS,
   STD,
   TemporaryFolder,
-} from "../bench/scripts.ts";
+} from "./scripts.ts";
 
 /** The flags as the sites serve them. */
 export const FLAGS = `${ROOT}/flags`;

@@ -1,12 +1,12 @@
 /**
- * The scripts as child processes: what the bench and the tests need of them.
+ * The scripts as child processes: what the tests and the bench need of them.
  * Importing it does nothing.
  *
  * @module
  */
 
 /** The project's folder. */
-export const ROOT: string = import.meta.dirname!.replace(/[\\/]bench$/, "");
+export const ROOT: string = import.meta.dirname!.replace(/[\\/]tests$/, "");
 
 /** The scripts, without `flags2_` and `.ts`. */
 export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
