@@ -6,7 +6,6 @@
  */
 
 import { green, red, yellow } from "@std/fmt/colors";
-import countryCodes from "./country_codes.txt" with { type: "text" };
 import { ArgumentParser } from "./lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "./lib/exit.ts";
 import { makeFolder, removeTemporary, writeWhole } from "./lib/files.ts";
@@ -15,6 +14,7 @@ import { isWholeGif } from "./lib/gif.ts";
 import { realPath, requirePermissions } from "./lib/permissions.ts";
 import { ConnectionError, get, HTTPError } from "./lib/requests.ts";
 import { colored, ENVIRONMENT, print, show } from "./lib/terminal.ts";
+import { readCodes } from "./site/sites.ts";
 import { endingSites, ensureSite } from "./site/start.ts";
 
 export { ConnectionError, HTTPError };
@@ -191,9 +191,8 @@ export function expandCcArgs(
   limit = Infinity,
 ): string[] {
   const letters = [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"];
-  const all = countryCodes.trim().split(/\s+/);
   const given = ccArgs.length > 0 ? ccArgs : POP20_CC;
-  const codes = (everyCc ? letters : allCc ? all : given)
+  const codes = (everyCc ? letters : allCc ? readCodes() : given)
     .map((cc) => cc.toUpperCase())
     .flatMap((cc) => cc[1] ? cc : letters.map((second) => cc + second));
   return [...new Set(codes)].sort().slice(0, limit);

@@ -6,6 +6,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import { quote } from "./quote.ts";
 
 /**
  * A command line that cannot be run; the message names the option and the
@@ -324,33 +325,4 @@ export function choiceOf(
   throw new UsageError(
     `${what} must be one of ${choices.join(", ")}${more}, not ${quote(word)}`,
   );
-}
-
-/**
- * A word as it can stand in a one-line message: odd characters escaped, cut
- * when it is long.
- *
- * @example
- * ```ts
- * import { quote } from "./argparse.ts";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(quote("b\u00f6"), "b\u00f6");
- * assertEquals(quote("a b"), '"a b"');
- * ```
- *
- * @returns The word, or a JSON string when it has other than letters, digits,
- *   punctuation and symbols.
- */
-export function quote(word: string): string {
-  const letters = [...word];
-  const short = letters.length > 40
-    ? letters.slice(0, 40).join("") + "…"
-    : word;
-  return /^[\p{L}\p{N}\p{P}\p{S}]+$/u.test(short)
-    ? short
-    : JSON.stringify(short).replace(
-      /[^\x20-\x7e]/g,
-      (unit) => "\\u" + unit.charCodeAt(0).toString(16).padStart(4, "0"),
-    );
 }

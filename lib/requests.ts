@@ -5,9 +5,9 @@
  * @module
  */
 
-import { quote } from "./argparse.ts";
 import { isGranted } from "./permissions.ts";
 import { exemptLocalhost } from "./proxy.ts";
+import { quote } from "./quote.ts";
 
 /** An answer other than 200 OK (RFC 9110, 15.3.1), after redirects. */
 export class HTTPError extends Error {
@@ -39,7 +39,7 @@ export interface Reply {
 }
 
 /** When a request is given up. */
-export interface Limits {
+export interface RequestOptions {
   /** Seconds for headers and body. */
   timeout: number;
   /** Gives it up at once. */
@@ -89,7 +89,7 @@ const TRIES = 3;
  */
 export async function get(
   url: string,
-  { timeout, signal, revive }: Limits,
+  { timeout, signal, revive }: RequestOptions,
 ): Promise<Reply> {
   const timer = AbortSignal.timeout(1000 * timeout);
   const either = AbortSignal.any([timer, signal]);

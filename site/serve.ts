@@ -12,10 +12,9 @@
 import { delay } from "@std/async/delay";
 import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
-import countryCodes from "../country_codes.txt" with { type: "text" };
 import { warn } from "../lib/terminal.ts";
 import { flagsPage } from "./page.ts";
-import { ROOT, type Site, SITES } from "./sites.ts";
+import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
 
 const ERRORS: [status: number, reason: string][] = [
   [500, "Internal Server Error"],
@@ -25,7 +24,7 @@ const ERRORS: [status: number, reason: string][] = [
 ];
 
 const FLAGS = `${ROOT}/flags`;
-const CODES = countryCodes.trim().toLowerCase().split(/\s+/);
+const CODES = readCodes().map((cc) => cc.toLowerCase());
 const PAGE_URL = /^\w+:\/\/[^/]*\/(?:flags\/?)?(?:\?|$)/;
 const FLAG_URL =
   /^\w+:\/\/[^/]*\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;

@@ -33,3 +33,8 @@ export const HOSTS: string[] = ["127.0.0.1", "[::1]"];
 
 /** The project's folder. */
 export const ROOT = `${import.meta.dirname}/..`;
+
+/** The codes that have a flag, in upper case. */
+export function readCodes(): string[] {
+  return Deno.readTextFileSync(`${ROOT}/country_codes.txt`).trim().split(/\s+/);
+}
