@@ -12,10 +12,16 @@ import { makeFolder, removeTemporary, writeWhole } from "./lib/files.ts";
 import type { ThreadPoolOptions } from "./lib/futures.ts";
 import { isWholeGif } from "./lib/gif.ts";
 import { realPath, requirePermissions } from "./lib/permissions.ts";
-import { ConnectionError, get, HTTPError } from "./lib/requests.ts";
+import { exemptLocalhost } from "./lib/proxy.ts";
+import {
+  ConnectionError,
+  get,
+  HTTPError,
+  type RequestOptions,
+} from "./lib/requests.ts";
 import { colored, ENVIRONMENT, print, show } from "./lib/terminal.ts";
-import { readCodes } from "./site/sites.ts";
-import { endingSites, ensureSite } from "./site/start.ts";
+import { readCodes, urlOf } from "./site/sites.ts";
+import { endSites, ensureSite } from "./site/start.ts";
 
 export { ConnectionError, HTTPError };
 
@@ -26,9 +32,9 @@ export const POP20_CC: string[] =
 /** The sites by their labels: the base URLs of the flags. */
 export const SERVERS: Record<string, string> = {
   REMOTE: "http://flupy.org/data/flags",
-  LOCAL: "http://localhost:8001/flags",
-  DELAY: "http://localhost:8002/flags",
-  ERROR: "http://localhost:8003/flags",
+  LOCAL: urlOf("LOCAL"),
+  DELAY: urlOf("DELAY"),
+  ERROR: urlOf("ERROR"),
 };
 
 /** The site that is hit when the command line names none. */
@@ -61,22 +67,24 @@ export class Counter implements Record<HTTPStatus, number> {
   constructor(public ok = 0, public not_found = 0, public error = 0) {}
 }
 
-const controller = new AbortController();
-
-/** The state of the whole run, not of one country code. */
-export const run = {
+/** What the downloads of a run share. */
+export interface Run extends RequestOptions {
   /** Ends the run: after Ctrl-C, or an error that is not a failed request. */
-  abort: (reason: unknown): void => controller.abort(reason),
-  signal: controller.signal,
-  /** Seconds for a request, as `-t` has it. */
-  timeout: 10,
-  /** A site that went with another run is started again. */
-  revive: ensureSite,
-};
+  abort(reason: unknown): void;
+}
 
-/** Each thread's first call: its `run` gets the limits of the process's. */
+function newRun(options: Partial<RequestOptions> = {}): Run {
+  const controller = new AbortController();
+  const abort = (reason: unknown) => controller.abort(reason);
+  return { timeout: 10, signal: controller.signal, abort, ...options };
+}
+
+/** The state of the whole run, not of one country code; `main` begins a new one. */
+export let run: Run = newRun();
+
+/** Each thread's first call: its `run` is a part of the process's. */
 export function joinRun(signal: AbortSignal, timeout: number): void {
-  Object.assign(run, { signal, timeout });
+  run = newRun({ signal, timeout, revive: ensureSite });
 }
 
 /** What a thread needs to download. */
@@ -231,7 +239,7 @@ function argumentParser(defaultConcurReq: number) {
     timeout: {
       flag: "-t SECONDS",
       bounds: { exclusiveMin: 0, max: 86_400 },
-      default: run.timeout,
+      default: 10,
       help: "give up on a request after SECONDS (default=%(default)s)",
     },
     verbose: { flag: "-v", help: "output detailed progress info" },
@@ -271,38 +279,35 @@ export async function main(
   maxConcurReq: number,
 ): Promise<void> {
   const parser = argumentParser(defaultConcurReq);
+  exemptLocalhost();
+  run = newRun({ revive: ensureSite });
   using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR));
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
-    if (args.help) print(parser.help);
-    else await downloadAndReport(downloadMany, args, maxConcurReq);
+    if (args.help) return print(parser.help);
+    const { ccList, server, verbose } = args;
+    const baseUrl = SERVERS[server] ?? server;
+    const concurReq = Math.min(args.maxReq, maxConcurReq, ccList.length);
+    run.timeout = args.timeout;
+    const net = [new URL(baseUrl).host];
+    requirePermissions({ ...DOWNLOAD_PERMISSIONS, net });
+    await makeFolder(DEST_DIR);
+    print(initialReport(ccList, concurReq, server));
+    await ensureSite(baseUrl, run.signal);
+    const t0 = performance.now();
+    const counter = await downloadMany(ccList, baseUrl, verbose, concurReq);
+    const elapsed = (performance.now() - t0) / 1000;
+    const { ok, not_found, error } = counter;
+    const notTried = ccList.length - (ok + not_found + error);
+    print(finalReport(counter, notTried, elapsed));
+    if (notTried !== 0) {
+      throw new SystemExit("some downloads are unaccounted for");
+    }
   } catch (error) {
     run.abort(error);
-  }
-  if (run.signal.aborted) reportError(run.signal.reason, parser.usage);
-}
-
-/** The run between the two reports. */
-async function downloadAndReport(
-  downloadMany: DownloadMany,
-  { ccList, maxReq, server, timeout, verbose }: Args,
-  maxConcurReq: number,
-): Promise<void> {
-  const baseUrl = SERVERS[server] ?? server;
-  const concurReq = Math.min(maxReq, maxConcurReq, ccList.length);
-  run.timeout = timeout;
-  print(initialReport(ccList, concurReq, server));
-  requirePermissions({ ...DOWNLOAD_PERMISSIONS, net: [new URL(baseUrl).host] });
-  await makeFolder(DEST_DIR);
-  await using _ = endingSites();
-  await ensureSite(baseUrl, run.signal);
-  const t0 = performance.now();
-  const counter = await downloadMany(ccList, baseUrl, verbose, concurReq);
-  const elapsed = (performance.now() - t0) / 1000;
-  const notTried = ccList.length - counter.ok - counter.not_found -
-    counter.error;
-  print(finalReport(counter, notTried, elapsed));
-  if (notTried !== 0) {
-    throw new SystemExit("some downloads are unaccounted for");
+  } finally {
+    await endSites();
+    if (run.signal.aborted) reportError(run.signal.reason, parser.usage);
+    run = newRun();
   }
 }

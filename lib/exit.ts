@@ -7,18 +7,16 @@
 
 import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
-import { BrokenThreadPool } from "./futures.ts";
 import { isGranted } from "./permissions.ts";
-import { ConnectionError, HTTPError } from "./requests.ts";
 import { colored, isTerminal, warn } from "./terminal.ts";
 
 /**
  * The signals that end a run, each with the exit status that a shell expects
- * for it.
+ * for it: 128 and its number.
  */
 const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
   Deno.build.os === "windows"
-    ? { SIGINT: 130 }
+    ? { SIGHUP: 129, SIGINT: 130, SIGBREAK: 149 }
     : { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143 };
 
 /**
@@ -51,10 +49,11 @@ const STATUS = { name: "read", path: "/proc/self/status" } as const;
 
 /**
  * Whether the window may be closed, as under `nohup`. The runtime takes SIGHUP
- * whoever ignores it, and only Linux tells, under `-A` alone. Else it is seen by
+ * whoever ignores it, and only Linux tells, under `-A` only. Else it is seen by
  * what `nohup` does: it leaves no output on a terminal.
  */
 function ignoresHangup(): boolean {
+  if (Deno.build.os === "windows") return false;
   try {
     // An odd number: the first bit of the mask is SIGHUP's. No prompt for it.
     if (isGranted(STATUS)) {
@@ -64,54 +63,68 @@ function ignoresHangup(): boolean {
   return !Deno.stdout.isTerminal() && !Deno.stderr.isTerminal();
 }
 
-/**
- * Abort a run at the first Ctrl-C (SIGTERM, SIGQUIT, or SIGHUP unless that is
- * ignored), with a {@linkcode KeyboardInterrupt}, and end the process at the
- * second.
- *
- * @param cleanUp Called before the process is ended.
- * @returns Leaving its `using` block gives the signals back to the runtime.
- */
-export function abortOnInterrupt(
-  run: Pick<AbortController, "abort" | "signal">,
-  cleanUp: () => void = () => {},
-): Disposable {
-  let interrupted = -Infinity;
-  // Asked now: a terminal that has gone is none.
-  const ignored = ignoresHangup() ? "SIGHUP" : "";
-  const listeners = Object.entries(EXIT_STATUS).map(([name, exitStatus]) => {
-    const listener = () => {
-      // Without a listener the runtime would end the process.
-      if (name === ignored) return;
-      if (performance.now() - interrupted < HANDED_ON) return;
-      if (run.signal.aborted) {
-        try {
-          cleanUp();
-        } finally {
-          Deno.exit(exitStatus);
-        }
-      }
-      interrupted = performance.now();
-      run.abort(new KeyboardInterrupt(exitStatus));
-    };
-    Deno.addSignalListener(name as Deno.Signal, listener);
-    return [name as Deno.Signal, listener] as const;
-  });
-  return {
-    [Symbol.dispose]() {
-      for (const listener of listeners) Deno.removeSignalListener(...listener);
-    },
-  };
+/** What a signal aborts, and what is cleaned up before the process is ended. */
+interface Interruptible {
+  run: Pick<AbortController, "abort" | "signal">;
+  cleanUp: () => void;
 }
 
-/** What can happen to a program without a mistake in it: a line tells it. */
-const EXPECTED = [
-  BrokenThreadPool,
-  ConnectionError,
-  HTTPError,
-  SystemExit,
-  UsageError,
-  ...Object.values(Deno.errors),
+let current: Interruptible | undefined;
+let interrupted = -Infinity;
+let isListening = false;
+
+/**
+ * Abort a run at the first Ctrl-C (or another signal of those that end a run;
+ * SIGHUP unless that is ignored), with a {@linkcode KeyboardInterrupt}, and end
+ * the process at the second.
+ *
+ * The runtime does not get the signals back: it crashes at one that comes as the
+ * process ends, if that has the number 1, as in a container.
+ *
+ * @param cleanUp Called before the process is ended.
+ * @returns After its `using` block the first Ctrl-C ends the process.
+ */
+export function abortOnInterrupt(
+  run: Interruptible["run"],
+  cleanUp: () => void = () => {},
+): Disposable {
+  current = { run, cleanUp };
+  if (!isListening) listen();
+  isListening = true;
+  return { [Symbol.dispose]: () => current = undefined };
+}
+
+function listen(): void {
+  // Asked now: a terminal that has gone is none.
+  const ignored = ignoresHangup() ? "SIGHUP" : "";
+  for (const [name, exitStatus] of Object.entries(EXIT_STATUS)) {
+    Deno.addSignalListener(name as Deno.Signal, () => {
+      // Without a listener the runtime would end the process.
+      if (name !== ignored) interrupt(exitStatus);
+    });
+  }
+}
+
+function interrupt(exitStatus: number): void {
+  if (performance.now() - interrupted < HANDED_ON) return;
+  if (!current || current.run.signal.aborted) {
+    try {
+      current?.cleanUp();
+    } finally {
+      Deno.exit(exitStatus);
+    }
+  }
+  interrupted = performance.now();
+  current.run.abort(new KeyboardInterrupt(exitStatus));
+}
+
+/** What only a mistake in a program throws; a subclass is not meant. */
+const MISTAKES: unknown[] = [
+  Error,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
 ];
 
 /** The runtime has no class for some errors of the system, like a full disk. */
@@ -131,14 +144,14 @@ export function reportError(error: unknown, usage: string): void {
     ? 2
     : 1;
   if (error instanceof KeyboardInterrupt) return;
-  const message = error instanceof Error ? error.message : String(error);
-  const isExpected = EXPECTED.some((Class) => error instanceof Class) ||
-    OS_ERROR.test(message);
   const isThere = isTerminal(Deno.stderr);
+  const message = error instanceof Error ? error.message : "";
+  const isMistake = !(error instanceof Error) ||
+    MISTAKES.includes(error.constructor) && !OS_ERROR.test(message);
   const text = error instanceof UsageError
     ? `${colored(red, "*** Usage error", isThere)}: ${message}\n${usage}`
-    : isExpected
-    ? colored(red, `*** ${message.replace(OS_ERROR, "")}`, isThere)
-    : Deno.inspect(error, { colors: isThere && !Deno.noColor });
+    : isMistake
+    ? Deno.inspect(error, { colors: isThere && !Deno.noColor })
+    : colored(red, `*** ${message.replace(OS_ERROR, "")}`, isThere);
   warn(text); // When nobody hears it, the status tells it.
 }

@@ -1,14 +1,30 @@
 /**
- * What a GIF begins and ends with.
+ * What a whole GIF is (GIF89a, the grammar in its appendix B).
  *
  * @module
  */
 
-/** The last byte of a GIF; a file that was cut short lacks it. */
-const TRAILER = 0x3b;
+/** What a block of a GIF begins with. */
+const EXTENSION = 0x21, IMAGE = 0x2c, TRAILER = 0x3b;
 
-/** Whether an image has the signature of a GIF, and its end. */
+/**
+ * Whether an image is a GIF up to its trailer. The blocks are walked through, as
+ * the trailer's byte stands within most images, too; what follows it is harmless,
+ * and some encoders leave something there.
+ */
 export function isWholeGif(image: Uint8Array): boolean {
   const signature = String.fromCharCode(...image.subarray(0, 6));
-  return /^GIF8[79]a$/.test(signature) && image.at(-1) === TRAILER;
+  if (!/^GIF8[79]a$/.test(signature)) return false;
+  const tableAt = (flags: number) =>
+    image[flags]! & 0x80 ? 3 << ((image[flags]! & 7) + 1) : 0;
+  let at = 13 + tableAt(10);
+  for (;;) {
+    const block = image[at];
+    if (block === EXTENSION) at += 2;
+    else if (block === IMAGE) at += 11 + tableAt(at + 9);
+    else return block === TRAILER;
+    // Sub-blocks: each begins with its length, and one of length 0 ends them.
+    for (let length; (length = image[at]); at += length + 1);
+    at += 1;
+  }
 }

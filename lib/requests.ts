@@ -6,7 +6,6 @@
  */
 
 import { isGranted } from "./permissions.ts";
-import { exemptLocalhost } from "./proxy.ts";
 import { quote } from "./quote.ts";
 
 /** An answer other than 200 OK (RFC 9110, 15.3.1), after redirects. */
@@ -38,15 +37,21 @@ export interface Reply {
   content: Uint8Array<ArrayBuffer>;
 }
 
-/** When a request is given up. */
+/** How a request is made. */
 export interface RequestOptions {
-  /** Seconds for headers and body. */
+  /** Seconds for all of it: headers and body, redirects and further tries. */
   timeout: number;
   /** Gives it up at once. */
   signal: AbortSignal;
-  /** Called when nobody listens there: whether it is worth asking again. */
-  revive?: (url: string, signal: AbortSignal) => Promise<boolean>;
+  /**
+   * Asked when nobody listens at the URL: whether to try once more, as a server
+   * is there now.
+   */
+  revive?: ((url: string, signal: AbortSignal) => Promise<boolean>) | undefined;
 }
+
+/** The most times that a URL is asked for when connections close. */
+const TRIES = 3;
 
 /** The statuses that lead to another URL (RFC 9110, 15.4). */
 const REDIRECTS = [301, 302, 303, 307, 308];
@@ -63,24 +68,18 @@ const DECODED = /^(gzip|br|x-gzip)$/i;
 /** What servers send for no coding at all. */
 const NO_CODING = /^(identity|none|)$/i;
 
-// As soon as this is loaded: the threads of a pool may not set variables.
-exemptLocalhost();
+/**
+ * What `fetch` says of a connection that was closed before an answer began. Of
+ * what the system says only the number counts: the text is in the user's language.
+ */
+const CLOSED =
+  /closed before message completed|\(os error (32|54|104|10053|10054)\)/;
 
-/** What `fetch` says when a connection ends before an answer begins. */
-const CLOSED = /closed before message completed|\(os error (54|104|1005[34])\)/;
-
-/** What it says when nobody listens; the number, as the text may be Korean. */
+/** What it says when nobody listens. */
 const REFUSED = /\(os error (61|111|10061)\)/;
-
-/** The most times that a request is made. */
-const TRIES = 3;
 
 /**
  * GET a URL.
- *
- * A server may close an idle connection just as it is used again. That is no
- * answer, so the request is made again, on a connection of its own (RFC 9110,
- * 9.2.2; RFC 9112, 9.3.1).
  *
  * @returns The answer, whatever its status, after redirects.
  * @throws {ConnectionError} When there is no whole answer in time, or it is too
@@ -93,43 +92,23 @@ export async function get(
 ): Promise<Reply> {
   const timer = AbortSignal.timeout(1000 * timeout);
   const either = AbortSignal.any([timer, signal]);
-  for (let tries = 1;; tries++) {
-    try {
-      return await ask(url, either, tries > 1);
-    } catch (error) {
-      if (signal.aborted) throw new DOMException("Given up", "AbortError");
-      if (error instanceof ConnectionError) throw error;
-      if (timer.aborted) {
-        throw new ConnectionError(`Timed out after ${timeout} s`);
-      }
-      const { message, cause } = error as Error;
-      const what = cause instanceof Error ? cause.message : message;
-      const again = tries < TRIES &&
-        (CLOSED.test(what) ||
-          REFUSED.test(what) && await revive?.(url, signal));
-      if (!again) {
-        throw new ConnectionError(`Connection error: ${explain(what)}`);
-      }
+  try {
+    const response = await follow(url, either, revive);
+    const { status, statusText } = response;
+    const reason = statusText || "Unassigned"; // As IANA's registry has it.
+    if (status === 200) {
+      return { status, reason, content: await readBody(response) };
     }
+    await response.body?.cancel();
+    return { status, reason, content: new Uint8Array() };
+  } catch (error) {
+    if (signal.aborted) throw new DOMException("Given up", "AbortError");
+    if (error instanceof ConnectionError) throw error;
+    if (timer.aborted) {
+      throw new ConnectionError(`Timed out after ${timeout} s`);
+    }
+    throw new ConnectionError(`Connection error: ${explain(error)}`);
   }
-}
-
-async function ask(
-  url: string,
-  signal: AbortSignal,
-  afresh: boolean,
-): Promise<Reply> {
-  using client = afresh
-    ? Deno.createHttpClient({ poolMaxIdlePerHost: 0 })
-    : null;
-  const response = await follow(url, { signal, ...client && { client } });
-  const { status, statusText } = response;
-  const reason = statusText || "Unassigned"; // As IANA's registry has it.
-  if (status === 200) {
-    return { status, reason, content: await readBody(response) };
-  }
-  await response.body?.cancel();
-  return { status, reason, content: new Uint8Array() };
 }
 
 /**
@@ -138,15 +117,21 @@ async function ask(
  */
 async function follow(
   url: string,
-  init: RequestInit & { client?: Deno.HttpClient },
+  signal: AbortSignal,
+  revive: RequestOptions["revive"],
 ): Promise<Response> {
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const response = await fetch(url, { ...init, redirect: "manual" });
+    const response = await ask(url, signal, revive);
     if (!REDIRECTS.includes(response.status)) return response;
     const location = response.headers.get("location");
-    if (location === null) return response;
+    if (!location) return response;
     await response.body?.cancel();
-    const { href, protocol, hostname, port } = new URL(location, url);
+    // What is not ASCII came as bytes, UTF-8 nearly always: they stay as they are.
+    const bytes = location.replace(
+      /[\x80-\xff]/g,
+      (byte) => `%${byte.charCodeAt(0).toString(16)}`,
+    );
+    const { href, protocol, hostname, port } = new URL(bytes, url);
     if (!/^https?:$/.test(protocol)) {
       throw new TypeError("Can not redirect to a non HTTP(s) url");
     }
@@ -157,6 +142,35 @@ async function follow(
     url = href;
   }
   throw new TypeError(`Maximum number of redirects (${MAX_REDIRECTS}) reached`);
+}
+
+/**
+ * `fetch`, and again where there was no answer: a server may close an idle
+ * connection just as it is used once more, unannounced or with a 408 (RFC 9110,
+ * 9.2.2 and 15.5.9; RFC 9112, 9.3.1). The next try has a connection of its own,
+ * as other idle ones may be dead, too.
+ */
+async function ask(
+  url: string,
+  signal: AbortSignal,
+  revive: RequestOptions["revive"],
+): Promise<Response> {
+  for (let tries = 1;;) {
+    using client = tries > 1
+      ? Deno.createHttpClient({ poolMaxIdlePerHost: 0 })
+      : null;
+    try {
+      const init = { signal, redirect: "manual", ...client && { client } };
+      const response = await fetch(url, init as RequestInit);
+      if (response.status !== 408 || tries === TRIES) return response;
+      await response.body?.cancel();
+      tries++;
+    } catch (error) {
+      const why = reasonOf(error);
+      if (CLOSED.test(why) && tries < TRIES) tries++;
+      else if (!(REFUSED.test(why) && await revive?.(url, signal))) throw error;
+    }
+  }
 }
 
 /** The body, decoded. */
@@ -171,7 +185,12 @@ async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   // In one go is faster than chunk by chunk, where the length can be trusted.
   const length = Number(headers.get("content-length") ?? Infinity);
   const isPlain = !isCoded && !headers.has("transfer-encoding");
-  if (isPlain && length <= MAX_BYTES) return await response.bytes();
+  if (isPlain && length <= MAX_BYTES) {
+    const bytes = await response.bytes();
+    // On HTTP/2 it just ends where the server has reset the stream.
+    if (bytes.length < length) throw new TypeError("incomplete body");
+    return bytes;
+  }
   const decoded = /^x-gzip$/i.test(coding)
     ? body?.pipeThrough(new DecompressionStream("gzip"))
     : body;
@@ -185,11 +204,21 @@ async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   return await new Blob(chunks).bytes();
 }
 
-/** Why `fetch` failed, less the addresses and layers that it names first. */
-function explain(what: string): string {
-  return what
+/** What `fetch` says, less the layers that it names first. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  return cause instanceof Error ? cause.message : message;
+}
+
+/** Why a request failed, in words for its user. */
+function explain(error: unknown): string {
+  return reasonOf(error)
     .replace(/^.*client error \(\w+\): |^Fetch failed: /, "")
     .replace(/ \(os error \d+\)$/, "")
     .replace(/^Invalid URL: .*/s, "redirect to an invalid URL")
+    .replace(
+      /^invalid peer certificate: (?:.*\()?(\w+)\)*$/,
+      "the server's certificate cannot be trusted: $1",
+    )
     .replace(/^error reading a body from connection$/, "incomplete body");
 }

@@ -21,12 +21,17 @@ export interface Site {
   seed?: number | undefined;
 }
 
-/** The three sites. */
+/** The three sites, by their labels. */
 export const SITES: Record<string, Site> = {
   LOCAL: { port: 8001, errors: 0, late: 0, delay: 0 },
   DELAY: { port: 8002, errors: 0, late: 1, delay: 0.5 },
   ERROR: { port: 8003, errors: 0.25, late: 0.5, delay: 0.5 },
 };
+
+/** The base URL of a site's flags. */
+export function urlOf(label: string): string {
+  return `http://localhost:${SITES[label]!.port}/flags`;
+}
 
 /** Where a site listens. */
 export const HOSTS: string[] = ["127.0.0.1", "[::1]"];

@@ -9,87 +9,112 @@ import { SystemExit } from "../lib/exit.ts";
 import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
 import { realPath, requirePermissions } from "../lib/permissions.ts";
 import { warn } from "../lib/terminal.ts";
-import { HOSTS, ROOT, SITES } from "./sites.ts";
+import { HOSTS, ROOT, SITES, urlOf } from "./sites.ts";
 
-/** Seconds to wait for a server to accept a connection; one that listens does at once. */
+/** Seconds to wait for a connection: a server that listens takes it at once. */
 const PATIENCE = 0.3;
 
 let started = new AsyncDisposableStack();
 let starting: Promise<boolean> | undefined;
 
-/** Leaving its `await using` block ends the sites that were started before. */
-export function endingSites(): AsyncDisposable {
-  return {
-    async [Symbol.asyncDispose]() {
-      const sites = started;
-      started = new AsyncDisposableStack();
-      await sites.disposeAsync();
-    },
-  };
+/** End the sites that {@linkcode ensureSite} has started on this thread. */
+export async function endSites(): Promise<void> {
+  const sites = started;
+  started = new AsyncDisposableStack();
+  await sites.disposeAsync();
 }
 
 /**
- * See that a server is at the site of a URL: start the built-in one, unless
- * somebody listens there. Where there is no such site, nothing is done.
+ * See that somebody serves at the URL of a built-in site: start it, unless a
+ * server is there. At other URLs nothing is done.
  *
  * A site that another run has started goes with that run; then this is called
  * again.
  *
  * @param signal Gives up the start.
- * @returns Whether there is one.
- * @throws {SystemExit} When something is there that takes no connection.
+ * @returns Whether there is a server now.
+ * @throws {SystemExit} When none can be had there.
  */
-export function ensureSite(url: string, signal: AbortSignal): Promise<boolean> {
-  return starting ??= startUnlessThere(url, signal)
-    .finally(() => starting = undefined);
-}
-
-async function startUnlessThere(
+export async function ensureSite(
   url: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const label = siteAt(url);
+  const label = labelAt(url);
   if (!label) return false;
-  const { host, hostname, port } = new URL(url);
-  const timer = AbortSignal.timeout(1000 * PATIENCE);
+  starting ??= startUnlessThere(label, signal)
+    .finally(() => starting = undefined);
   try {
-    const limits = { signal: AbortSignal.any([signal, timer]) };
-    const address = { hostname, port: Number(port) };
-    (await Deno.connect({ ...address, ...limits })).close();
-    return true;
+    return await starting;
   } catch (error) {
-    signal.throwIfAborted();
-    const isRefused = error instanceof Deno.errors.ConnectionRefused;
-    if (!isRefused && !timer.aborted) throw error;
-    // Windows takes 2 s to refuse: whether there is a server, the start tells.
-    const site = await startSite(label, Number(port), signal);
-    if (!site && isRefused) return true; // Somebody came first.
-    if (!site) {
-      throw new SystemExit(`The server at ${host} takes no connection`);
-    }
-    started.use(site);
-    warn(`Started the ${label} site for this run.`);
-    return true;
+    if (signal.aborted) return false;
+    throw error;
   }
 }
 
 /** The label of the built-in site that a URL belongs to. */
-function siteAt(url: string): string | undefined {
-  return Object.keys(SITES).find((label) =>
-    url.startsWith(`http://localhost:${SITES[label]!.port}/flags`)
-  );
+function labelAt(url: string): string | undefined {
+  return Object.keys(SITES).find((label) => {
+    const base = urlOf(label);
+    return url === base || url.startsWith(`${base}/`);
+  });
+}
+
+async function startUnlessThere(
+  label: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { port } = SITES[label]!;
+  const server = await findServer(port, signal);
+  if (server === "there") return true;
+  // Windows takes 2 s to refuse: whether a server is there, the start tells.
+  const site = await startSite(label, port, signal);
+  if (!site && server === "none") return true; // Somebody came first.
+  if (!site) {
+    throw new SystemExit(
+      `The server at localhost:${port} takes no connection`,
+    );
+  }
+  started.use(site);
+  if (await findServer(port, signal) === "none") {
+    throw new SystemExit(
+      `localhost is not at ${HOSTS.join(" or ")}, where the ${label} site is`,
+    );
+  }
+  warn(`Started the ${label} site for this run.`);
+  return true;
+}
+
+/** Whether a port of localhost takes a connection. */
+async function findServer(
+  port: number,
+  signal: AbortSignal,
+): Promise<"there" | "none" | "silent"> {
+  const timer = AbortSignal.timeout(1000 * PATIENCE);
+  try {
+    const either = AbortSignal.any([signal, timer]);
+    const address = { hostname: "localhost", port, signal: either };
+    (await Deno.connect(address)).close();
+    return "there";
+  } catch (error) {
+    signal.throwIfAborted();
+    if (timer.aborted) return "silent";
+    if (error instanceof Deno.errors.ConnectionRefused) return "none";
+    throw new SystemExit(
+      `localhost cannot be reached: ${(error as Error).message}`,
+    );
+  }
 }
 
 /**
  * Start a site on a thread of its own.
  *
- * @param name One of {@linkcode SITES}.
+ * @param label One of {@linkcode SITES}.
  * @param signal Gives up the start.
  * @returns Leaving its `await using` block ends the site; nothing when there is
  *   a server already.
  */
 export async function startSite(
-  name: string,
+  label: string,
   port: number,
   signal: AbortSignal,
 ): Promise<AsyncDisposable | undefined> {
@@ -109,7 +134,7 @@ export async function startSite(
     }),
   );
   // Without the signal: requests are given up before the site is.
-  const serving = [thread.submit(serveSite, { ...SITES[name]!, port })];
+  const serving = [thread.submit(serveSite, { ...SITES[label]!, port })];
   try {
     for await (const future of asCompleted(serving)) future.result();
   } catch (error) {
@@ -122,9 +147,7 @@ export async function startSite(
     try {
       future.result();
     } catch (error) {
-      warn(
-        `*** The ${name} site is gone: ${(error as Error).message}`,
-      );
+      warn(`*** The ${label} site is gone: ${(error as Error).message}`);
     }
   });
   stack.defer(() => end.abort());
