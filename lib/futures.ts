@@ -8,46 +8,41 @@
 import { pooledMap } from "@std/async/pool";
 import type { Answer, Call } from "./worker.ts";
 
+/** Makes a future's call, once; fulfilled when it has ended, never rejected. */
+let start: (future: Future<unknown>) => Promise<void>;
+
 /**
- * A call that has not been made yet, is being made, or is done. It is made when
- * somebody calls {@linkcode Future.run}; an executor does that for its own. That
- * and the constructor are what Python hides.
- *
- * @example
- * ```ts
- * import { Future } from "./futures.ts";
- * import { assertEquals } from "@std/assert";
- *
- * const future = new Future(() => 6 * 7);
- * assertEquals(future.done, false);
- * await future.run();
- * assertEquals(future.result(), 42);
- * ```
+ * A call that waits to be made, is being made, or has ended. Whoever has it may
+ * ask how the call ended; its executor makes the call, and nobody else can.
  */
 export class Future<R> {
   readonly #call: () => R | Promise<R>;
-  #running: Promise<void> | undefined;
   readonly #ended = Promise.withResolvers<void>();
+  #state: "pending" | "running" | "finished" | "cancelled" = "pending";
   #outcome: PromiseSettledResult<R> | undefined;
-  #cancelled = false;
 
   /** Nothing is called yet. */
   constructor(call: () => R | Promise<R>) {
     this.#call = call;
   }
 
-  /** Makes the call, once; fulfilled when it has ended, never rejected. */
-  run(): Promise<void> {
-    return this.#running ??= this.#run();
+  static {
+    start = (future) => {
+      if (future.#state === "pending") future.#start();
+      return future.#ended.promise;
+    };
   }
 
-  async #run(): Promise<void> {
+  async #start(): Promise<void> {
+    this.#state = "running";
     try {
       this.#outcome = { status: "fulfilled", value: await this.#call() };
+      this.#state = "finished";
     } catch (reason) {
-      this.#outcome = { status: "rejected", reason };
-      this.#cancelled = reason instanceof DOMException &&
+      const isCancelled = reason instanceof DOMException &&
         reason.name === "AbortError";
+      this.#outcome = { status: "rejected", reason };
+      this.#state = isCancelled ? "cancelled" : "finished";
     }
     this.#ended.resolve();
   }
@@ -59,7 +54,7 @@ export class Future<R> {
 
   /** Whether it was given up: it threw an `AbortError`. */
   get cancelled(): boolean {
-    return this.#cancelled;
+    return this.#state === "cancelled";
   }
 
   /**
@@ -84,31 +79,53 @@ export class Future<R> {
 }
 
 /**
+ * A future without an executor: like a coroutine object of Python, it does
+ * nothing until somebody starts it.
+ *
+ * @example
+ * ```ts
+ * import { LazyFuture } from "./futures.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const future = new LazyFuture(() => 6 * 7);
+ * assertEquals(future.done, false);
+ * await future.start();
+ * assertEquals(future.result(), 42);
+ * ```
+ */
+export class LazyFuture<R> extends Future<R> {
+  /** Makes the call, once; fulfilled when it has ended, never rejected. */
+  start(): Promise<void> {
+    return start(this);
+  }
+}
+
+/**
  * The futures in the order in which they are done: those that are done already
- * first, each one once. It only waits; whoever made the futures runs them.
+ * first, each one once. It only waits; whoever made the futures starts them.
  *
  * A cancelled future is passed over. (Python yields it, and its result throws.)
  *
  * @example
  * ```ts
- * import { asCompleted, Future } from "./futures.ts";
+ * import { asCompleted, LazyFuture } from "./futures.ts";
  * import { delay } from "@std/async/delay";
  * import { assertEquals } from "@std/assert";
  *
- * const late = new Future(() => delay(50).then(() => "late"));
- * const soon = new Future(() => "soon");
- * for (const future of [late, soon]) future.run();
+ * const late = new LazyFuture(() => delay(50).then(() => "late"));
+ * const soon = new LazyFuture(() => "soon");
+ * for (const future of [late, soon]) future.start();
  * const done = await Array.fromAsync(asCompleted([late, soon]));
  * assertEquals(done.map((future) => future.result()), ["soon", "late"]);
  * ```
  *
  * @throws {unknown} What the iterable throws.
  */
-export async function* asCompleted<R>(
-  futures: Iterable<Future<R>>,
-): AsyncGenerator<Future<R>, void> {
+export async function* asCompleted<F extends Future<unknown>>(
+  futures: Iterable<F>,
+): AsyncGenerator<F, void> {
   const all = new Set(futures);
-  const done: Future<R>[] = [];
+  const done: F[] = [];
   let wake = () => {};
   for (const future of all) {
     future.addDoneCallback(() => {
@@ -215,7 +232,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       start: (controller) => void (this.#queue = controller),
     });
     // It goes on whether or not anybody reads what it yields.
-    pooledMap(maxWorkers, queue, (future) => future.run());
+    pooledMap(maxWorkers, queue, start);
   }
 
   /**
