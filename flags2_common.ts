@@ -5,6 +5,7 @@
  * @module
  */
 
+import "./lib/version.ts";
 import { green, red, yellow } from "@std/fmt/colors";
 import { ArgumentParser } from "./lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "./lib/exit.ts";

@@ -9,6 +9,7 @@
  * @module
  */
 
+import "../lib/version.ts";
 import { delay } from "@std/async/delay";
 import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
