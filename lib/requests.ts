@@ -129,7 +129,7 @@ async function follow(
     // What is not ASCII came as bytes, UTF-8 nearly always: they stay as they are.
     const bytes = location.replace(
       /[\x80-\xff]/g,
-      (byte) => `%${byte.charCodeAt(0).toString(16)}`,
+      (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`,
     );
     const { href, protocol, hostname, port } = new URL(bytes, url);
     if (!/^https?:$/.test(protocol)) {

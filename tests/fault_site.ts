@@ -29,17 +29,31 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 const MEGABYTE = 1024 * 1024;
 
-/** The flag of a code on this site; no two are alike. */
-export function flagOf(cc: string): Bytes {
-  return new TextEncoder().encode(`${`GIF89a ${cc} `.repeat(400)};`);
+/** The end of {@linkcode flagOf}: an image of one point, and the trailer. */
+const POINT = ",\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0;";
+
+/**
+ * The flag of a code on this site; no two are alike. It is a GIF whose comment,
+ * in blocks of 128 bytes, holds the trailer's byte again and again.
+ */
+export function flagOf(cc: string, blocks = 26): Bytes {
+  const block = `\x7f${`${cc};`.repeat(127).slice(0, 127)}`;
+  const head = "GIF89a\x01\0\x01\0\0\0\0!?";
+  const comment = `${block.repeat(blocks)}\0`;
+  const flag = new TextEncoder().encode(head + comment + POINT);
+  flag[14] = 0xfe; // The label of a comment, which is not ASCII.
+  return flag;
 }
 
-/** The flag of `big`, 50 MB, or another size. */
+/** A flag of `megabytes`. */
 export function bigFlag(megabytes = 50): Bytes {
-  const flag = new Uint8Array(megabytes * MEGABYTE);
-  flag.set(flagOf("BIG"));
-  flag.set(flagOf("BIG").slice(-1), flag.length - 1);
-  return flag;
+  return flagOf("BIG", megabytes * MEGABYTE / 128);
+}
+
+/** The first part of a flag, up to a byte that looks like its end. */
+function cutFlag(cc: string): Bytes {
+  const flag = flagOf(cc);
+  return flag.slice(0, flag.lastIndexOf(0x3b, 2000) + 1);
 }
 
 /**
@@ -106,6 +120,15 @@ function raw(text: string, next: Next = "close") {
   };
 }
 
+/** The first time raw text, then the flag. */
+function onceThenGood(text: string) {
+  return async (exchange: Exchange): Promise<Next> => {
+    const { cc, site } = exchange;
+    const isFirst = site.requests.indexOf(cc) === site.requests.lastIndexOf(cc);
+    return await (isFirst ? raw(text) : good)(exchange);
+  };
+}
+
 async function good({ cc, send }: Exchange): Promise<Next> {
   const flag = flagOf(cc);
   await send(head("200 OK", flag.length, "Content-Type: image/gif\r\n"));
@@ -144,6 +167,9 @@ const FAULTS = {
   "half the headers": raw("HTTP/1.1 200 OK\r\nContent-Le"),
   "reset in mid-body": raw(head("200 OK", 5000) + "GIF89a half", "reset"),
   "reset at once": raw("", "reset"),
+  "closed at first": onceThenGood(""),
+  "408": answer("408 Request Timeout"),
+  "408 at first": onceThenGood(head("408 Request Timeout", 0)),
   "HTML page": raw(
     head("200 OK", PAGE.length, "Content-Type: text/html\r\n") + PAGE,
     "keep",
@@ -154,7 +180,11 @@ const FAULTS = {
     await send(flagOf(cc));
     return "close";
   },
-  "no length, cut short": raw("HTTP/1.1 200 OK\r\n\r\nGIF89a half"),
+  "no length, cut short": async ({ send, cc }) => {
+    await send("HTTP/1.1 200 OK\r\n\r\n");
+    await send(cutFlag(cc));
+    return "close";
+  },
   "short body": raw(head("200 OK", 5000) + "GIF89a half"),
   "chunks cut off": raw(
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nGIF89a\r\n",
@@ -189,6 +219,11 @@ const FAULTS = {
   "redirect to a file": redirect(() => "file:///etc/hostname"),
   "redirect to data": redirect(() => "data:image/gif,GIF89a;"),
   "redirect to nothing": raw(head("302 Found", 0), "keep"),
+  "redirect to an empty URL": redirect(() => ""),
+  "redirect in UTF-8": redirect(({ site, cc }) => {
+    const bytes = new TextEncoder().encode("국기");
+    return `${site.url}/${cc}/${String.fromCharCode(...bytes)}`;
+  }),
   "redirect to 404": redirect(({ site }) => `${site.url}/none`),
   "204": raw("HTTP/1.1 204 No Content\r\n\r\n", "keep"),
   "206": answer("206 Partial Content"),
@@ -217,6 +252,11 @@ const FAULTS = {
   "coding none": coded(" None "),
   "empty coding": coded(""),
   "gzip": coded("gzip", zippedFlag),
+  "gzip in two": coded("gzip", async (cc) => {
+    const part = cutFlag(cc);
+    const rest = flagOf(cc).slice(part.length);
+    return await new Blob([await zipped(part), await zipped(rest)]).bytes();
+  }),
   "x-gzip": coded("x-gzip", zippedFlag),
   "X-GZip and spaces": coded("  X-GZip ", zippedFlag),
   "false x-gzip": coded("x-gzip"),
@@ -364,7 +404,7 @@ export class FaultSite implements AsyncDisposable {
       if (this.requests.length > dieAfter) return this.#close();
       if (this.requests.length > holdAfter) await this.#released.promise;
       if (latency > 0) await delay(latency);
-      const fault = file === "good"
+      const fault = ["good", "국기"].includes(decodeURIComponent(file ?? ""))
         ? "good"
         : code === "NONE"
         ? "404"
