@@ -16,7 +16,7 @@ import { colored, isTerminal, warn } from "./terminal.ts";
  */
 const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
   Deno.build.os === "windows"
-    ? { SIGHUP: 129, SIGINT: 130, SIGBREAK: 149 }
+    ? { SIGHUP: 129, SIGINT: 130, SIGTERM: 143, SIGBREAK: 149 }
     : { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143 };
 
 /**
@@ -98,10 +98,12 @@ function listen(): void {
   // Asked now: a terminal that has gone is none.
   const ignored = ignoresHangup() ? "SIGHUP" : "";
   for (const [name, exitStatus] of Object.entries(EXIT_STATUS)) {
-    Deno.addSignalListener(name as Deno.Signal, () => {
-      // Without a listener the runtime would end the process.
-      if (name !== ignored) interrupt(exitStatus);
-    });
+    try {
+      Deno.addSignalListener(name as Deno.Signal, () => {
+        // Without a listener the runtime would end the process.
+        if (name !== ignored) interrupt(exitStatus);
+      });
+    } catch { /* On Windows an older Deno has Ctrl-C and Ctrl-Break only. */ }
   }
 }
 
