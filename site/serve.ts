@@ -14,6 +14,7 @@ import { delay } from "@std/async/delay";
 import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { warn } from "../lib/terminal.ts";
+import { Live } from "./live.ts";
 import { flagsPage } from "./page.ts";
 import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
 
@@ -27,6 +28,8 @@ const ERRORS: [status: number, reason: string][] = [
 const FLAGS = `${ROOT}/flags`;
 const CODES = readCodes().map((cc) => cc.toLowerCase());
 const PAGE_URL = /^\w+:\/\/[^/]*\/(?:flags\/?)?(?:\?|$)/;
+const EVENTS_URL = /^\w+:\/\/[^/]*\/events$/;
+const GIF_URL = /^\w+:\/\/[^/]*\/flags\/([a-z]{2})\/\1\.gif(?:\?|$)/;
 const FLAG_URL =
   /^\w+:\/\/[^/]*\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
@@ -46,13 +49,21 @@ export function serveSite(
 ): void {
   const { port } = site;
   const files: Files = new Map();
-  const handler = async (request: Request): Promise<Response> => {
+  const live = new Live();
+  const meetFate = async (request: Request): Promise<Response> => {
     const chance = fate(request.url, site.seed);
     if (chance < site.errors) {
       return text(...ERRORS[Math.floor(chance / site.errors * ERRORS.length)]!);
     }
     if (chance < site.errors + site.late) await delay(1000 * site.delay);
     return await answer(request, site, files);
+  };
+  const handler = async (request: Request): Promise<Response> => {
+    if (EVENTS_URL.test(request.url)) return live.watch(false);
+    const cc = live.isWatched && request.url.match(GIF_URL)?.[1];
+    const respond = () => meetFate(request);
+    if (!cc) return await respond();
+    return await live.follow(cc, request.signal, respond);
   };
 
   try {
