@@ -84,8 +84,12 @@ function newRun(options: Partial<RequestOptions> = {}): Run {
 export let run: Run = newRun();
 
 /** Each thread's first call: its `run` is a part of the process's. */
-export function joinRun(signal: AbortSignal, timeout: number): void {
-  run = newRun({ signal, timeout, revive: ensureSite });
+export function joinRun(
+  signal: AbortSignal,
+  timeout: number,
+  revives: boolean,
+): void {
+  run = newRun({ signal, timeout, ...revives && { revive: ensureSite } });
 }
 
 /** What a thread needs to download. */
@@ -93,7 +97,7 @@ export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
   module: import.meta.url,
   permissions: DOWNLOAD_PERMISSIONS,
   initializer: joinRun,
-  initargs: [run.signal, run.timeout],
+  initargs: [run.signal, run.timeout, run.revive !== undefined],
 });
 
 /**

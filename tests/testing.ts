@@ -6,6 +6,7 @@
  */
 
 import { it } from "@std/testing/bdd";
+import { cp } from "node:fs/promises";
 import { asCompleted, type Future } from "../lib/futures.ts";
 import { startSite } from "../site/start.ts";
 import {
@@ -14,6 +15,7 @@ import {
   ROOT,
   type Script,
   type ScriptOptions,
+  STD,
   TemporaryFolder,
 } from "./scripts.ts";
 
@@ -31,16 +33,32 @@ export {
 /** The flags as the sites serve them. */
 export const FLAGS = `${ROOT}/flags`;
 
-const { success: hasScript } = await new Deno.Command("sh", {
-  args: ["-c", "command -v script && script --version"],
-  stdout: "null",
-  stderr: "null",
-}).output();
+/** Whether a program can be run here. */
+export async function has(
+  program: string,
+  ...args: string[]
+): Promise<boolean> {
+  const command = new Deno.Command(program, {
+    args,
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  });
+  return await command.output().then(({ success }) => success, () => false);
+}
+
+const hasScript = Deno.build.os === "linux" && await has("script", "--version");
 
 /** A test in a pseudo-terminal, or one left out, which says so in its name. */
 export function itInTerminal(name: string, test: () => Promise<void>): void {
   if (hasScript) it(name, test);
   else it.skip(`${name} (left out: needs util-linux script)`, test);
+}
+
+/** A test of what POSIX has: a shell, signals, `/dev`; elsewhere left out. */
+export function itOnPosix(name: string, test: () => Promise<void>): void {
+  if (Deno.build.os !== "windows") it(name, test);
+  else it.skip(`${name} (left out: not on Windows)`, test);
 }
 
 /** Wait for a future that somebody runs, as a reader would. */
@@ -52,12 +70,12 @@ export async function resultOf<R>(future: Future<R>): Promise<R> {
 /** A copy of the project with its flags, to run in or to change. */
 export async function project(): Promise<TemporaryFolder> {
   const folder = new TemporaryFolder();
+  const scripts = Deno.readDirSync(ROOT).map(({ name }) => name)
+    .filter((name) => name.endsWith(".ts"));
   const files = "deno.json deno.lock country_codes.txt lib site flags";
-  const { success } = await new Deno.Command("sh", {
-    args: ["-c", `cp -r ${files} *.ts "$0"`, folder.path],
-    cwd: ROOT,
-  }).output();
-  if (!success) throw new Error("the project cannot be copied");
+  for (const name of [...files.split(" "), ...scripts]) {
+    await cp(`${ROOT}/${name}`, `${folder.path}/${name}`, { recursive: true });
+  }
   return folder;
 }
 
@@ -74,15 +92,12 @@ export interface ProjectAtFreePorts extends TemporaryFolder {
 export async function projectAtFreePorts(): Promise<ProjectAtFreePorts> {
   const copy = await project();
   const ports = [freePort(), freePort(), freePort()] as const;
-  for (const folder of [copy.path, `${copy.path}/site`]) {
-    for await (const { name } of Deno.readDir(folder)) {
-      if (!/\.(ts|json)$/.test(name)) continue;
-      const text = await Deno.readTextFile(`${folder}/${name}`);
-      await Deno.writeTextFile(
-        `${folder}/${name}`,
-        text.replace(/\b800[123]\b/g, (port) => `${ports[+port - 8001]}`),
-      );
-    }
+  for (const name of ["deno.json", "site/sites.ts"]) {
+    const text = await Deno.readTextFile(`${copy.path}/${name}`);
+    await Deno.writeTextFile(
+      `${copy.path}/${name}`,
+      text.replace(/\b800[123]\b/g, (port) => `${ports[+port - 8001]}`),
+    );
   }
   return Object.assign(copy, { ports });
 }
@@ -125,24 +140,28 @@ export function quoted(words: string[]): string {
   return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
 
-/** Start a script as a child process, with pipes for what it prints. */
-export function start(
-  script: Script,
-  args: string[],
-  options: RunOptions,
+/** Start a program as a child process, with pipes for what it prints. */
+export function spawn(
+  [program, ...args]: string[],
+  options: Deno.CommandOptions = {},
 ): Deno.ChildProcess {
-  const [program, ...words] = [
-    ...options.within ?? [],
-    ...commandLine(script, args, options),
-  ];
   return new Deno.Command(program!, {
-    args: words,
-    cwd: options.cwd,
-    env: options.env ?? {},
+    args,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
+    ...options,
   }).spawn();
+}
+
+/** Start a script as a child process. */
+export function start(
+  script: Script,
+  args: string[],
+  { within = [], cwd, env = {}, ...options }: RunOptions,
+): Deno.ChildProcess {
+  const words = commandLine(script, args, options);
+  return spawn([...within, ...words], { cwd, env });
 }
 
 /** Run a script as a child process, to its end. */
@@ -159,4 +178,52 @@ export async function outcome(child: Deno.ChildProcess): Promise<Outcome> {
   const { code, stdout, stderr } = await child.output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** What a terminal of some columns gets to see of a shell's commands. */
+export async function terminalOf(
+  commands: string,
+  { cwd, env = {}, columns = 60 }: RunOptions & { columns?: number },
+): Promise<string> {
+  const unset = env["NO_COLOR"] ? "" : "unset NO_COLOR; ";
+  const line = `${unset}stty cols ${columns}; ${commands}`;
+  const words = ["script", "-qec", line, "/dev/null"];
+  const { stdout } = await outcome(spawn(words, { cwd, env }));
+  return stdout.replaceAll("\r\n", "\n");
+}
+
+/** What a terminal gets to see of a script. */
+export async function terminal(
+  script: Script,
+  args: string[],
+  options: RunOptions & { columns?: number },
+): Promise<string> {
+  return await terminalOf(quoted(commandLine(script, args, options)), options);
+}
+
+/**
+ * Run a script that a reader may write beside the others, in a copy of the
+ * project, to its end.
+ */
+export async function runOwn(
+  { path }: TemporaryFolder,
+  program: string,
+  args: string[] = [],
+  stdin = "",
+  name = "own.ts",
+): Promise<Outcome> {
+  const imports = `import * as common from "./flags2_common.ts";
+import * as exit from "./lib/exit.ts";
+import { delay } from "@std/async/delay";
+const { Counter, downloadOne, main } = common;
+`;
+  await Deno.writeTextFile(`${path}/${name}`, imports + program);
+  const words = ["run", "-A", "--no-check", ...STD, name, ...args];
+  const child = spawn([Deno.execPath(), ...words], {
+    cwd: path,
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+  });
+  await new Blob([stdin]).stream().pipeTo(child.stdin).catch(() => {});
+  return await outcome(child);
 }
