@@ -78,9 +78,6 @@ let isListening = false;
  * SIGHUP unless that is ignored), with a {@linkcode KeyboardInterrupt}, and end
  * the process at the second.
  *
- * The runtime does not get the signals back: it crashes at one that comes as the
- * process ends, if that has the number 1, as in a container.
- *
  * @param cleanUp Called before the process is ended.
  * @returns After its `using` block the first Ctrl-C ends the process.
  */
@@ -95,6 +92,9 @@ export function abortOnInterrupt(
 }
 
 function listen(): void {
+  // With the number 1, as in a container, a process whose listeners are taken down
+  // at its end crashes at a further signal; one that exits does not.
+  addEventListener("beforeunload", () => Deno.exit());
   // Asked now: a terminal that has gone is none.
   const ignored = ignoresHangup() ? "SIGHUP" : "";
   for (const [name, exitStatus] of Object.entries(EXIT_STATUS)) {
