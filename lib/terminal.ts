@@ -60,12 +60,28 @@ export function write(text: string, stream: Stream = Deno.stdout): void {
   }
 }
 
+/** Where Linux tells how standard output was opened. */
+const STDOUT = { name: "read", path: "/proc/self/fdinfo/1" } as const;
+
+/** The runtime takes what is written there for written; Linux tells, under `-A`. */
+function canOnlyBeRead(stream: Stream): boolean {
+  if (stream !== Deno.stdout || !isGranted(STDOUT)) return false;
+  try {
+    return /^flags:\s*\d*[04]$/m.test(Deno.readTextFileSync(STDOUT.path));
+  } catch {
+    return false; // Another system, or reading is granted and no more.
+  }
+}
+
 /**
  * Python's `print`: a line that has to be written, like a report.
  *
  * @throws {Error} When it cannot be.
  */
 export function print(line: string, stream: Stream = Deno.stdout): void {
+  if (canOnlyBeRead(stream)) {
+    throw new Deno.errors.BadResource("Standard output can only be read");
+  }
   write(`${line}\n`, stream);
 }
 

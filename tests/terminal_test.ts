@@ -4,12 +4,16 @@ import { print, show, write } from "../lib/terminal.ts";
 import { FaultSite } from "./fault_site.ts";
 import {
   commandLine,
+  has,
   itInTerminal,
+  itOnLinux,
+  outcome,
   parseReport,
   quoted,
   run,
-  SCRIPTS,
+  spawn,
   TemporaryFolder,
+  terminal,
 } from "./testing.ts";
 
 /** Takes `room` bytes at a time, and fails in between. */
@@ -46,84 +50,64 @@ describe("what is written", () => {
   });
 });
 
-const { success: hasPerl } = await new Deno.Command("sh", {
-  args: ["-c", "command -v perl"],
-  stdout: "null",
-}).output();
-const itPerl = hasPerl && Deno.build.os === "linux" ? it : it.skip;
+const hasPerl = Deno.build.os === "linux" && await has("perl", "-v");
+const itPerl = (name: string, test: () => Promise<void>) =>
+  hasPerl
+    ? it(name, test)
+    : it.skip(`${name} (left out: needs Linux and perl)`, test);
 
-for (const script of SCRIPTS) {
-  describe(`flags2_${script}.ts`, () => {
-    itPerl(
-      "waits for a pipe that does not block (needs Linux and perl)",
-      async () => {
-        await using folder = new TemporaryFolder();
-        await using site = new FaultSite({});
-        // A pipe of 4 KB that is full, and read late.
-        const perl = "use Fcntl; fcntl(STDOUT, 1031, 4096); " +
-          "fcntl(STDOUT, F_SETFL, O_WRONLY | O_NONBLOCK); " +
-          "syswrite(STDOUT, chr(10) x 4096); exec @ARGV";
-        const words = commandLine(script, ["-s", site.url, "-v", "A"]);
-        const late = `{ perl -e '${perl}' ${
-          quoted(words)
-        }; echo $? >&2; } | { sleep 1; cat; }`;
-        const { stdout, stderr } = await new Deno.Command("sh", {
-          args: ["-c", late],
-          cwd: folder.path,
-        }).output();
-        const text = new TextDecoder().decode(stdout);
-        assertEquals(new TextDecoder().decode(stderr), "0\n", text);
-        assertEquals(text.match(/^\w\w OK$/gm)?.length, 26);
-        assertEquals(parseReport(text).flags, 26);
-      },
+describe("a script", () => {
+  itPerl("waits for a pipe that does not block", async () => {
+    await using folder = new TemporaryFolder();
+    await using site = new FaultSite({});
+    // A pipe of 4 KB that is full, and read late.
+    const perl = "use Fcntl; fcntl(STDOUT, 1031, 4096); " +
+      "fcntl(STDOUT, F_SETFL, O_WRONLY | O_NONBLOCK); " +
+      "syswrite(STDOUT, chr(10) x 4096); exec @ARGV";
+    const words = commandLine("asyncio", ["-s", site.url, "-v", "A"]);
+    const late = `{ perl -e '${perl}' ${quoted(words)}; echo $? >&2; } | ` +
+      "{ sleep 1; cat; }";
+    const { stdout, stderr } = await outcome(
+      spawn(["sh", "-c", late], { cwd: folder.path }),
     );
+    assertEquals(stderr, "0\n", stdout);
+    assertEquals(stdout.match(/^\w\w OK$/gm)?.length, 26);
+    assertEquals(parseReport(stdout).flags, 26);
+  });
 
-    it("ends with one line when the report cannot be written, and with 2 for a bad command line", async () => {
-      await using folder = new TemporaryFolder();
-      const full = (to: string) => ({
-        cwd: folder.path,
-        within: ["sh", "-c", `exec "$@" ${to}/dev/full`, "sh"],
-      });
-      const { code, stderr } = await run(script, ["br"], full(">"));
-      assertEquals([code, stderr], [1, "*** No space left on device\n"]);
-      assertEquals((await run(script, ["--bogus"], full("2>"))).code, 2);
-    });
-
-    itInTerminal("redraws and colours nothing on a dumb terminal", async () => {
-      for (const option of [[], ["-v"]]) {
-        await using folder = new TemporaryFolder();
-        await using site = new FaultSite({ AC: "404" });
-        const args = ["-s", site.url, ...option, "AB", "AC"];
-        const { stdout } = await new Deno.Command("script", {
-          args: ["-qec", quoted(commandLine(script, args)), "/dev/null"],
-          cwd: folder.path,
-          env: { TERM: "dumb" },
-          stdin: "null",
-        }).output();
-        const text = new TextDecoder().decode(stdout);
-        // deno-lint-ignore no-control-regex
-        assert(!/\x1b|\r(?!\n)/.test(text), JSON.stringify(text));
-        assertEquals(parseReport(text.replaceAll("\r", "")).flags, 1);
-      }
-    });
-
-    itInTerminal("is as wide as the terminal that it writes to", async () => {
+  itOnLinux(
+    "ends with one line when the report cannot be written, and with 2 for a bad command line",
+    async () => {
       await using folder = new TemporaryFolder();
       await using site = new FaultSite({});
-      const words = quoted(commandLine(script, ["-s", site.url, "AB"]));
-      const inner = `stty cols 90; exec ${words} <&3`;
-      const outer = `stty cols 50; exec 3<&0; script -qec ${
-        quoted([inner])
-      } /dev/null`;
-      const { stdout } = await new Deno.Command("script", {
-        args: ["-qec", outer, "/dev/null"],
+      const to = (redirection: string) => ({
         cwd: folder.path,
-        stdin: "null",
-      }).output();
-      const [, bar = ""] = new TextDecoder().decode(stdout)
-        // deno-lint-ignore no-control-regex
-        .match(/\r(100%[^\r]*)\x1b\[K/) ?? [];
-      assertEquals(bar.length, 88);
-    });
+        within: ["sh", "-c", `exec "$@" ${redirection}`, "sh"],
+      });
+      for (
+        const [redirection, message] of [
+          [">/dev/full", "*** No space left on device\n"],
+          ["1</dev/null", "*** Standard output can only be read\n"],
+        ] as const
+      ) {
+        const { code, stderr } = //
+          await run("asyncio", ["-s", site.url, "br"], to(redirection));
+        assertEquals([code, stderr], [1, message]);
+      }
+      assertEquals((await run("asyncio", ["-x"], to("2>/dev/full"))).code, 2);
+    },
+  );
+
+  itInTerminal("redraws and colours nothing on a dumb terminal", async () => {
+    for (const option of [[], ["-v"]]) {
+      await using folder = new TemporaryFolder();
+      await using site = new FaultSite({ AC: "404" });
+      const args = ["-s", site.url, ...option, "AB", "AC"];
+      const options = { cwd: folder.path, env: { TERM: "dumb" } };
+      const text = await terminal("asyncio", args, options);
+      // deno-lint-ignore no-control-regex
+      assert(!/\x1b|\r/.test(text), JSON.stringify(text));
+      assertEquals(parseReport(text).flags, 1);
+    }
   });
-}
+});

@@ -61,6 +61,12 @@ export function itOnPosix(name: string, test: () => Promise<void>): void {
   else it.skip(`${name} (left out: not on Windows)`, test);
 }
 
+/** A test of what Linux has, as `/dev/full`; elsewhere left out. */
+export function itOnLinux(name: string, test: () => Promise<void>): void {
+  if (Deno.build.os === "linux") it(name, test);
+  else it.skip(`${name} (left out: needs Linux)`, test);
+}
+
 /** Wait for a future that somebody runs, as a reader would. */
 export async function resultOf<R>(future: Future<R>): Promise<R> {
   for await (const done of asCompleted([future])) return done.result();
