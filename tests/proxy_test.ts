@@ -1,13 +1,13 @@
 import { assertEquals } from "@std/assert";
-import { describe, it } from "@std/testing/bdd";
+import { describe } from "@std/testing/bdd";
 import { flagOf } from "./fault_site.ts";
 import {
+  itOnPosix,
   outcome,
   parseReport,
   projectAtFreePorts,
-  ROOT,
   run,
-  SCRIPTS,
+  spawn,
   TemporaryFolder,
 } from "./testing.ts";
 
@@ -38,39 +38,39 @@ function environment(variables: Record<string, string>): string[] {
 }
 
 describe("with a proxy in the environment", () => {
-  for (const script of SCRIPTS) {
-    it(`a script reaches its site directly, REMOTE through the proxy: ${script}`, async () => {
-      await using copy = await projectAtFreePorts();
-      for (const permissions of [["-A"], ["-P"]]) {
-        for (const variable of VARIABLES) {
-          await using proxy = serve();
-          const download = async (server: string, port: number) => {
-            const { stdout } = await run(script, ["-s", server, "br"], {
-              cwd: copy.path,
-              root: copy.path,
-              permissions,
-              within: environment({
-                DENO_NO_UPDATE_CHECK: "1",
-                [variable]: `http://127.0.0.1:${port}`,
-              }),
-            });
-            return parseReport(stdout).flags;
-          };
-          assertEquals(await download("LOCAL", proxy.port), 1, variable);
-          assertEquals(proxy.requests, [], variable);
-          assertEquals(await download("REMOTE", proxy.port), 1, variable);
-          assertEquals(
-            proxy.requests,
-            ["http://flupy.org/data/flags/br/br.gif"],
-            variable,
-          );
-        }
-      }
-    });
+  const table: [permissions: string, variable: string][] = [
+    ...VARIABLES.map((variable): [string, string] => ["-A", variable]),
+    ["-P", "ALL_PROXY"],
+  ];
+  for (const [permissions, variable] of table) {
+    itOnPosix(
+      `a script reaches its site directly, REMOTE through the proxy: ${variable}, ${permissions}`,
+      async () => {
+        await using copy = await projectAtFreePorts();
+        await using proxy = serve();
+        const download = async (server: string) => {
+          const { stdout } = await run("threadpool", ["-s", server, "br"], {
+            cwd: copy.path,
+            root: copy.path,
+            permissions: [permissions],
+            within: environment({
+              DENO_NO_UPDATE_CHECK: "1",
+              [variable]: `http://127.0.0.1:${proxy.port}`,
+            }),
+          });
+          return parseReport(stdout).flags;
+        };
+        assertEquals(await download("LOCAL"), 1);
+        assertEquals(proxy.requests, []);
+        assertEquals(await download("REMOTE"), 1);
+        const asked = ["http://flupy.org/data/flags/br/br.gif"];
+        assertEquals(proxy.requests, asked);
+      },
+    );
   }
 
   for (const host of ["localhost", "127.0.0.1", "127.0.0.2", "[::1]"]) {
-    it(`a server at ${host} is reached directly`, async () => {
+    itOnPosix(`a server at ${host} is reached directly`, async () => {
       await using proxy = serve();
       await using site = serve(host.replace(/[[\]]/g, ""));
       await using folder = new TemporaryFolder();
@@ -94,21 +94,15 @@ describe("exemptLocalhost", () => {
   /** What NO_PROXY becomes in a program that may see these variables. */
   const exempt = async (given: Record<string, string>, mayRead: string) => {
     await using folder = new TemporaryFolder();
-    const program = `import { exemptLocalhost } from "${ROOT}/lib/proxy.ts";
-exemptLocalhost();
+    const module = import.meta.resolve("../lib/proxy.ts");
+    const program = `import { exemptLocalhost } from ${JSON.stringify(module)};
+for (const _ of [1, 2]) exemptLocalhost();
 console.log(Deno.env.get("NO_PROXY"));`;
     await Deno.writeTextFile(`${folder.path}/program.ts`, program);
-    const [env, ...words] = environment(given);
-    const options = ["--no-prompt", `--allow-env=${mayRead}`];
-    const { stdout, stderr } = await outcome(
-      new Deno.Command(env!, {
-        args: [...words, Deno.execPath(), "run", ...options, "program.ts"],
-        cwd: folder.path,
-        stdin: "null",
-        stdout: "piped",
-        stderr: "piped",
-      }).spawn(),
-    );
+    const options = ["--no-prompt", `--allow-env=${mayRead}`, "program.ts"];
+    const words = [...environment(given), Deno.execPath(), "run", ...options];
+    const child = spawn(words, { cwd: folder.path });
+    const { stdout, stderr } = await outcome(child);
     assertEquals(stderr, "");
     return stdout.trimEnd();
   };
@@ -122,12 +116,12 @@ console.log(Deno.env.get("NO_PROXY"));`;
     [{ NO_PROXY: "", no_proxy: "b.org" }, LOCALHOST],
   ];
   for (const [given, expected] of table) {
-    it(`adds to what is exempt: ${JSON.stringify(given)}`, async () => {
+    itOnPosix(`adds to what is exempt: ${JSON.stringify(given)}`, async () => {
       assertEquals(await exempt(given, "NO_PROXY,no_proxy"), expected);
     });
   }
 
-  it("does without no_proxy where that was not granted", async () => {
+  itOnPosix("does without no_proxy where that was not granted", async () => {
     assertEquals(await exempt({ no_proxy: "a.org" }, "NO_PROXY"), LOCALHOST);
   });
 });
