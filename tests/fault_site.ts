@@ -18,6 +18,8 @@ interface Exchange {
   cc: string;
   /** Send text (as Latin-1) or bytes. */
   send(data: string | Uint8Array): Promise<void>;
+  /** Which request of its connection it is, from 1 on. */
+  here: number;
   /** The site. */
   site: FaultSite;
 }
@@ -120,14 +122,20 @@ function raw(text: string, next: Next = "close") {
   };
 }
 
-/** The first time raw text, then the flag. */
-function onceThenGood(text: string) {
-  return async (exchange: Exchange): Promise<Next> => {
-    const { cc, site } = exchange;
-    const isFirst = site.requests.indexOf(cc) === site.requests.lastIndexOf(cc);
-    return await (isFirst ? raw(text) : good)(exchange);
-  };
+/** Raw text when that is so, else the flag. */
+function goodUnless(isBad: (exchange: Exchange) => boolean, text: string) {
+  return (exchange: Exchange): Promise<Next> =>
+    (isBad(exchange) ? raw(text) : good)(exchange);
 }
+
+/** Whether a code is asked for the first time. */
+const isFirst = ({ cc, site: { requests } }: Exchange) =>
+  requests.indexOf(cc) === requests.lastIndexOf(cc);
+
+/** Whether a connection is used again. */
+const isAgain = ({ here }: Exchange) => here > 1;
+
+const REQUEST_TIMEOUT = head("408 Request Timeout", 0);
 
 async function good({ cc, send }: Exchange): Promise<Next> {
   const flag = flagOf(cc);
@@ -167,9 +175,16 @@ const FAULTS = {
   "half the headers": raw("HTTP/1.1 200 OK\r\nContent-Le"),
   "reset in mid-body": raw(head("200 OK", 5000) + "GIF89a half", "reset"),
   "reset at once": raw("", "reset"),
-  "closed at first": onceThenGood(""),
+  "closed at first": goodUnless(isFirst, ""),
+  "closed when used again": goodUnless(isAgain, ""),
+  "closed late": async (exchange) => {
+    if (!isFirst(exchange)) return await silence(exchange);
+    await delay(600);
+    return "close";
+  },
   "408": answer("408 Request Timeout"),
-  "408 at first": onceThenGood(head("408 Request Timeout", 0)),
+  "408 at first": goodUnless(isFirst, REQUEST_TIMEOUT),
+  "408 when used again": goodUnless(isAgain, REQUEST_TIMEOUT),
   "HTML page": raw(
     head("200 OK", PAGE.length, "Content-Type: text/html\r\n") + PAGE,
     "keep",
@@ -395,7 +410,8 @@ export class FaultSite implements AsyncDisposable {
     };
     const { dieAfter = Infinity, holdAfter = Infinity, latency = 0 } =
       this.#options;
-    for (let next: Next = "keep"; next === "keep";) {
+    let next: Next = "keep";
+    for (let here = 1; next === "keep"; here++) {
       const line = await readTo("\n", connection, 1);
       const [, cc, file] = line.match(/^GET \/flags\/(\w+)(?:\/(\S+))? /) ?? [];
       if (!cc) return;
@@ -409,12 +425,11 @@ export class FaultSite implements AsyncDisposable {
         : code === "NONE"
         ? "404"
         : this.#faults[code] ?? this.#faults["*"] ?? "good";
-      next = "close";
       // Whoever closes a socket with bytes unread resets the connection.
       if (!fault.startsWith("reset")) {
         await readTo("\r\n\r\n", connection, 1024);
       }
-      next = await FAULTS[fault]({ cc: code, send, site: this });
+      next = await FAULTS[fault]({ cc: code, send, here, site: this });
     }
   }
 }

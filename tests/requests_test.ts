@@ -63,111 +63,47 @@ describe("a redirect", () => {
   });
 });
 
-/** A server that lets a handler write what it wants to each request. */
-function serveRaw(
-  handler: (
-    connection: Deno.Conn,
-    /** How many requests there were on the connection, and on all of them. */
-    count: { here: number; all: number },
-  ) => Promise<"keep" | "close">,
-) {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  let all = 0;
-  const serve = async (connection: Deno.Conn) => {
-    try {
-      for (let here = 1; await connection.read(new Uint8Array(4096)); here++) {
-        if (await handler(connection, { here, all: ++all }) === "close") break;
-      }
-    } catch {
-      /* The client has gone. */
-    } finally {
-      connection.close();
-    }
-  };
-  const accepting = (async () => {
-    const serving: Promise<void>[] = [];
-    try {
-      for (;;) serving.push(serve(await listener.accept()));
-    } catch { /* The listener is closed. */ }
-    await Promise.all(serving);
-  })();
-  return {
-    url: `http://127.0.0.1:${listener.addr.port}/flags`,
-    async [Symbol.asyncDispose]() {
-      listener.close();
-      await accepting;
-    },
-  };
-}
-
 const encode = (text: string) => new TextEncoder().encode(text);
 const FLAG = flagOf("BR");
 
-async function sendFlag(connection: Deno.Conn): Promise<"keep"> {
-  const head = `HTTP/1.1 200 OK\r\nContent-Length: ${FLAG.length}\r\n\r\n`;
-  await connection.write(new Uint8Array([...encode(head), ...FLAG]));
-  return "keep";
-}
-
 describe("a connection that is closed", () => {
   const { signal } = new AbortController();
+  const ask = (site: FaultSite, timeout: number) =>
+    get(`${site.url}/br/br.gif`, { timeout, signal });
 
   for (
-    const [how, goodbye] of [
-      ["unannounced", ""],
-      [
-        "with a 408",
-        "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
-      ],
+    const [how, fault] of [
+      ["unannounced", "closed when used again"],
+      ["with a 408", "408 when used again"],
     ] as const
   ) {
     it(`${how} when it is used again costs no flag`, async () => {
-      await using site = serveRaw(async (connection, { here }) => {
-        if (here === 1) return await sendFlag(connection);
-        await connection.write(encode(goodbye));
-        return "close";
-      });
+      await using site = new FaultSite({ "*": fault });
       await using folder = new TemporaryFolder();
       const args = ["-s", site.url, "-e", "-l", "300", "-m", "30"];
-      const outcome_ = await run("asyncio", args, { cwd: folder.path });
-      assertEquals(parseReport(outcome_.stdout).flags, 300, outcome_.stderr);
+      const { stdout } = await run("asyncio", args, { cwd: folder.path });
+      assertEquals(parseReport(stdout).flags, 300);
     });
   }
 
   it("again and again is an error after three requests", async () => {
-    let requests = 0;
-    await using site = serveRaw((_, { all }) => {
-      requests = all;
-      return Promise.resolve("close");
-    });
-    const asked = get(site.url, { timeout: 60, signal });
-    await assertRejects(() => asked, ConnectionError, "Connection error: ");
-    assertEquals(requests, 3);
+    await using site = new FaultSite({ "*": "closed at once" });
+    await assertRejects(() => ask(site, 60), ConnectionError);
+    assertEquals(site.requests.length, 3);
   });
 
   it("after an answer has begun is an error at once", async () => {
-    let requests = 0;
-    await using site = serveRaw(async (connection, { all }) => {
-      requests = all;
-      const head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
-      await connection.write(encode(head));
-      return "close";
-    });
-    const asked = get(site.url, { timeout: 60, signal });
-    await assertRejects(() => asked, ConnectionError, "incomplete body");
-    assertEquals(requests, 1);
+    await using site = new FaultSite({ "*": "short body" });
+    await assertRejects(() => ask(site, 60), ConnectionError, "incomplete");
+    assertEquals(site.requests.length, 1);
   });
 
   it("leaves the next request what is left of the timeout", async () => {
-    await using site = serveRaw(async (_, { all }) => {
-      if (all > 1) return "keep"; // Which is no answer.
-      await delay(600);
-      return "close";
-    });
+    await using site = new FaultSite({ "*": "closed late" });
     const t0 = performance.now();
-    const asked = get(site.url, { timeout: 1, signal });
-    await assertRejects(() => asked, ConnectionError, "Timed out after 1 s");
+    await assertRejects(() => ask(site, 1), ConnectionError, "Timed out after");
     const elapsed = performance.now() - t0;
+    assertEquals(site.requests.length, 2);
     // With a timeout of its own it would be 1.6 s at least; timers are not early.
     assert(elapsed < 1600, `${elapsed} ms`);
   });
