@@ -1,6 +1,5 @@
 /**
- * Python's `argparse` as far as these programs need it: std `parseArgs`, made
- * strict, and the usage and help texts that go with it.
+ * Python's `argparse` as far as these programs need it, over std `parseArgs`.
  *
  * @module
  */
@@ -8,10 +7,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { quote } from "./quote.ts";
 
-/**
- * A command line that cannot be run; the message names the option and the
- * value.
- */
+/** A command line that cannot be run; the message names option and value. */
 export class UsageError extends Error {
   static {
     this.prototype.name = "UsageError";
@@ -46,224 +42,169 @@ export interface Option {
   help: string;
 }
 
-/** What an option comes to. */
-export type Value<O extends Option> = O["flag"] extends `${string} ${string}` ?
-    | (O extends { bounds: Bounds } ? number : string)
-    | (O extends { default: string | number } ? never : undefined)
-  : boolean;
-
-/** The options by their long names, and in `_` the words that are none. */
+/** The options by their long names, and in `_` the words beside them. */
 export type Parsed<T extends Record<string, Option>> =
-  & { [Name in keyof T]: Value<T[Name]> }
+  & {
+    [Name in keyof T]: T[Name]["flag"] extends `${string} ${string}` ?
+        | (T[Name] extends { bounds: Bounds } ? number : string)
+        | (T[Name] extends { default: string | number } ? never : undefined)
+      : boolean;
+  }
   & { help: boolean; _: string[] };
 
 /** What a program is, beside its options. */
 export interface Program {
-  /** Its name; by default that of the main module. */
-  prog?: string;
   /** What it does. */
   description: string;
-  /** The words that are no options. */
-  positional?: Positional;
-}
-
-/** The words that are no options. */
-export interface Positional {
-  /** What one is called. */
-  metavar: string;
-  /** What they all must match; by default anything. */
-  pattern?: RegExp;
-  /** The pattern in words, for the message: `A to Z`. */
-  rule?: string;
-  /** What they mean. */
-  help: string;
+  /** The words that are not options. */
+  positional?: {
+    /** What one is called. */
+    metavar: string;
+    /** What they all must match; by default anything. */
+    pattern?: RegExp;
+    /** The pattern in words, for the message: `A to Z`. */
+    rule?: string;
+    /** What they mean. */
+    help: string;
+  };
 }
 
 const HELP: Option = { flag: "-h", help: "show this help message and exit" };
 
 /**
- * Reads command lines as `getopt_long(3)` does: clustered letters (`-al 100`),
- * `-l100`, `--limit=100`, `--lim 100`, `--`. The last value given to an option
- * counts. Like Python's class of that name it adds `-h` itself, which counts
- * whatever else is wrong on the line.
+ * Reads command lines as `getopt_long(3)` does: `-al 100`, `-l100`, `--lim=100`,
+ * `--`. The last value given to an option counts. As Python's class does, it adds
+ * `-h` itself, which counts whatever else is wrong on the line.
  *
  * @example
  * ```ts
  * import { ArgumentParser } from "./argparse.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const positional = { metavar: "CC", help: "country code" };
- * const parser = new ArgumentParser(
- *   { prog: "flags", description: "Download flags.", positional },
- *   {
- *     all: { flag: "-a", help: "get all flags" },
- *     limit: { flag: "-l N", bounds: { min: 1 }, help: "N flags" },
- *   },
- * );
- * assertEquals(parser.usage, "usage: flags [-h] [-a] [-l N] [CC ...]");
- * assertEquals(
- *   parser.parse(["-al", "100", "br"]),
- *   { help: false, all: true, limit: 100, _: ["br"] },
- * );
+ * const parser = new ArgumentParser({ description: "Download flags." }, {
+ *   all: { flag: "-a", help: "get all flags" },
+ *   limit: { flag: "-l N", bounds: { min: 1 }, help: "N flags" },
+ * });
+ * assertEquals(parser.parse(["-al", "100"]).limit, 100);
  * ```
  */
 export class ArgumentParser<const T extends Record<string, Option>> {
   readonly #program: Program;
-  readonly #options: Map<string, Option>;
-  readonly #names: Map<string, string>;
+  readonly #options: Record<string, Option>;
+  readonly #names = new Map<string, string>(); // By -l and by --limit.
+  readonly #valued: string[] = [];
+  readonly #switches: string[] = [];
 
   /** The options are shown in their order. */
   constructor(program: Program, options: T) {
     this.#program = program;
-    this.#options = new Map(Object.entries({ help: HELP, ...options }));
-    this.#names = new Map(
-      this.#options.entries().map(([name, { flag }]) => [flag[1]!, name]),
-    );
+    this.#options = { help: HELP, ...options };
+    for (const [name, { flag }] of Object.entries(this.#options)) {
+      this.#names.set(flag.slice(0, 2), name).set(`--${name}`, name);
+      (flag.includes(" ") ? this.#valued : this.#switches).push(name);
+    }
   }
 
-  /** One line. */
+  /** One line, with the name of the main module. */
   get usage(): string {
-    const { prog = basename(Deno.mainModule), positional } = this.#program;
-    const options = this.#options.values().map(({ flag }) => ` [${flag}]`);
+    const { positional } = this.#program;
+    const main = decodeURIComponent(Deno.mainModule.replace(/^.*\//, ""));
+    const flags = Object.values(this.#options).map(({ flag }) => ` [${flag}]`);
     const words = positional ? ` [${positional.metavar} ...]` : "";
-    return `usage: ${prog}${[...options].join("")}${words}`;
+    return `usage: ${main}${flags.join("")}${words}`;
   }
 
   /** Usage, description, and a paragraph for each word and option. */
   get help(): string {
     const { description, positional } = this.#program;
-    const options = this.#options.entries().map(([name, option]) => {
-      const flags = `${option.flag}, ${full(name, option)}`;
-      const text = option.help
-        .replace("%(default)s", `${option.default}`)
-        .replace("%(choices)s", `${option.choices?.join(", ")}`);
-      return paragraph(flags, text);
+    const words = positional && paragraph(positional.metavar, positional.help);
+    const options = Object.entries(this.#options).map(([name, option]) => {
+      const { flag, choices, help } = option;
+      const text = help.replace("%(default)s", `${option.default}`)
+        .replace("%(choices)s", `${choices?.join(", ")}`);
+      return paragraph(`${flag}, --${name}${flag.slice(2)}`, text);
     });
-    return [
-      this.usage,
-      "",
-      description,
-      ...positional
-        ? [
-          "",
-          "positional arguments:",
-          paragraph(positional.metavar, positional.help),
-        ]
-        : [],
-      "",
-      "options:",
-      ...options,
-    ].join("\n");
+    return `${this.usage}\n\n${description}\n\n` +
+      (words ? `positional arguments:\n${words}\n\n` : "") +
+      `options:\n${options.join("\n")}`;
   }
 
   /**
    * Read a command line. With `-h` on it, all else has its default.
    *
-   * @throws {UsageError} On an unknown option, a missing value, a value that has
-   *   no place or is out of bounds, a word that is no option.
+   * @throws {UsageError} On what is unknown, missing, out of place or bounds.
    */
   parse(args: string[]): Parsed<T> {
-    const names = [...this.#options.keys()];
-    const string = names.filter((name) => takesValue(this.#options.get(name)!));
-    const boolean = names.filter((name) => !string.includes(name));
     const errors: string[] = [];
-    const words = this.#inFull(args, errors);
-    const { _, ...rest } = parseArgs(words, { boolean, string });
-    if (rest.help) return { ...this.parse([]), help: true };
-    if (errors[0]) throw new UsageError(errors[0]);
-    const given: Record<string, unknown> = { ...rest, _: this.#checked(_) };
-    for (const name of string) {
-      const option = this.#options.get(name)!;
-      given[name] = given[name] === undefined
-        ? option.default
-        : valueOf(full(name, option), `${given[name]}`, option);
-    }
-    return given as Parsed<T>;
-  }
-
-  /** The words that are no options, if they may be there. */
-  #checked(words: (string | number)[]): string[] {
-    const { metavar, pattern = /^/, rule } = this.#program.positional ?? {};
-    return words.map((given) => {
-      const word = `${given}`;
-      if (!metavar) throw new UsageError(`${quote(word)} is no option`);
-      if (pattern.test(word)) return word;
-      throw new UsageError(`${metavar} must be ${rule}, not ${quote(word)}`);
+    const end = args.includes("--") ? args.indexOf("--") : args.length;
+    const line = args.flatMap((arg, i) =>
+      i < end ? this.#spell(arg, errors) : arg
+    );
+    const { _, "--": rest, ...read } = parseArgs(line, {
+      boolean: this.#switches,
+      string: this.#valued,
+      collect: this.#valued, // The last value counts, but none may be missing.
+      "--": true,
+      unknown(arg, option) {
+        if (option) errors.push(`unknown option ${quote(arg.slice(2))}`);
+      },
     });
+    if (read["help"]) return { ...this.parse([]), help: true };
+    if (errors[0]) throw new UsageError(errors[0]);
+    const words = [..._.map((word) => `${word}`.slice(1)), ...rest];
+    const parsed: Record<string, unknown> = { ...read, _: words };
+    for (const name of this.#valued) {
+      const option = this.#options[name]!;
+      const what = `--${name}${option.flag.slice(2)}`; // --limit N
+      parsed[name] = lastOf(read[name] as string[], what, option);
+    }
+    const { metavar, pattern = /^/, rule } = this.#program.positional ?? {};
+    for (const word of words) {
+      if (!metavar) throw new UsageError(`${quote(word)} is not an option`);
+      if (pattern.test(word)) continue;
+      throw new UsageError(`${metavar} must be ${rule}, not ${quote(word)}`);
+    }
+    return parsed as Parsed<T>;
   }
 
   /**
-   * The same line in long options with their values attached, then the other
-   * words: parseArgs would read -al5 as -a=l5, and let a switch take "true".
+   * What parseArgs has to see to read in an argument what `getopt` reads: -al5 in
+   * long names, as it would read -a=l5, and words and values after a "=", else a
+   * switch would take "true" for its value, and -1 be an option.
    */
-  #inFull(args: string[], errors: string[]): string[] {
-    const options: string[] = [];
-    const words: string[] = [];
-    const end = args.includes("--") ? args.indexOf("--") : args.length;
-    for (let i = 0; i < end; i++) {
-      const arg = args[i]!;
-      if (!/^-./s.test(arg)) {
-        words.push(arg);
-        continue;
-      }
-      for (const [name, attached] of this.#split(arg)) {
-        const option = this.#options.get(name);
-        if (!option) {
-          errors.push(`unknown option ${quote(arg)}`);
-        } else if (takesValue(option)) {
-          // A negative number is a value, if a bad one.
-          const next = i + 1 < end && !/^-[^.\d]/.test(args[i + 1]!);
-          const value = attached ?? (next ? args[++i] : undefined);
-          options.push(`--${name}=${value}`);
-          if (!value) errors.push(`${full(name, option)} needs a value`);
-        } else {
-          options.push(`--${name}`);
-          if (attached === undefined) continue;
-          errors.push(`--${name} takes no value, not ${quote(attached)}`);
-        }
-      }
+  #spell(arg: string, errors: string[]): string[] {
+    const dash = arg.match(/^(?!-)[\p{Pd}\u2212]+(?=.)/u)?.[0];
+    if (dash) {
+      const text = arg.slice(dash.length);
+      const isLong = /[—―﹘]|../.test(dash) || this.#names.has(`--${text}`);
+      const [said, typed] = [arg, (isLong ? "--" : "-") + text].map(quote);
+      errors.push(`${said} begins with a dash, not with a hyphen: ${typed}`);
     }
-    return [...options, "--", ...words, ...args.slice(end + 1)];
+    if (!/^-[^\d.]/.test(arg)) return [`=${arg}`];
+    const flags = this.#valued.map((name) => this.#options[name]!.flag);
+    const valued = flags.map((flag) => flag[1]).join("");
+    const [, long, letters = "", attached = ""] = arg.match(
+      new RegExp(`^(?:(--.[^=]*)|-([^=${valued}]*[${valued}]?))(.*)$`, "s"),
+    )!;
+    const options = long ? [long] : [...letters].map((letter) => `-${letter}`);
+    const names = options.map((option) => this.#nameOf(option));
+    const words = names.filter(Boolean).map((name) => `--${name}`);
+    const name = names.at(-1);
+    // So parseArgs does not know it either: --no-limit=5 would be --limit=5.
+    if (!name || words.length < names.length) return [...words, `--${arg}`];
+    const value = attached.replace(/^=?/, "=");
+    if (attached && this.#switches.includes(name)) {
+      errors.push(`--${name} takes no value, not ${quote(value.slice(1))}`);
+    }
+    return [...words, ...attached ? [value] : []];
   }
 
-  /** The options in one word by their long names, each with what is attached. */
-  *#split(arg: string): Generator<[name: string, attached?: string]> {
-    const long = arg.match(/^--([^=]*)(?:=(.*))?$/s);
-    if (long) {
-      const name = long[1]!.replaceAll("-", "_");
-      const begun = [...this.#options.keys()]
-        .filter((other) => name && other.startsWith(name));
-      const isClear = begun.length === 1 && !this.#options.has(name);
-      yield [isClear ? begun[0]! : name, long[2]!];
-      return;
-    }
-    const letters = [...arg];
-    for (let i = 1; i < letters.length; i++) {
-      const name = this.#names.get(letters[i]!) ?? letters[i]!;
-      const option = this.#options.get(name);
-      const isLast = i + 1 === letters.length;
-      const takesRest = option && takesValue(option) && !isLast;
-      if (takesRest || letters[i + 1] === "=") {
-        yield [name, letters.slice(i + 1).join("").replace(/^=/, "")];
-        return;
-      }
-      yield [name];
-    }
+  /** The long name of `-l`, `--limit` or `--lim`; `--max-req` is `max_req`. */
+  #nameOf(option: string): string | undefined {
+    const typed = option.replace(/(?<=^--.*)-/g, "_");
+    const keys = [...this.#names.keys()].filter((key) => key.startsWith(typed));
+    return this.#names.get(keys.length === 1 ? keys[0]! : typed);
   }
-}
-
-function takesValue({ flag }: Option): boolean {
-  return flag.includes(" ");
-}
-
-/** The last part of a URL, without the escapes. */
-function basename(url: string): string {
-  return decodeURIComponent(new URL(url).pathname.replace(/^.*\//, ""));
-}
-
-/** `--limit N`, as messages have it. */
-function full(name: string, { flag }: Option): string {
-  return `--${name}${flag.slice(2)}`;
 }
 
 /** A hanging paragraph as Python indents it. */
@@ -274,29 +215,31 @@ function paragraph(head: string, text: string): string {
     text.replaceAll("\n", indent);
 }
 
-/** What a word stands for; `what` took it. */
-function valueOf(what: string, word: string, option: Option): string | number {
+/** What the last value given to an option stands for. */
+function lastOf(values: string[], what: string, option: Option): unknown {
+  const words = values.map((value) => value.slice(1));
+  if (words.includes("")) throw new UsageError(`${what} needs a value`);
+  const word = words.at(-1);
+  if (word === undefined) return option.default;
   if (option.bounds) return numberOf(what, word, option.bounds);
   return option.choices ? choiceOf(what, word, option) : word;
 }
 
-function numberOf(
-  what: string,
-  word: string,
-  { whole = false, exclusiveMin = -Infinity, ...bounds }: Bounds,
-): number {
+function numberOf(what: string, word: string, bounds: Bounds): number {
+  const { whole = false, exclusiveMin = -Infinity } = bounds;
   // Beyond it whole numbers are not exact, and at last infinite.
-  const most = whole ? Number.MAX_SAFE_INTEGER : Infinity;
+  const most = whole ? Number.MAX_SAFE_INTEGER : Number.MAX_VALUE;
   const { min = -most, max = most } = bounds;
-  const wrong = (rule: string) =>
-    new UsageError(`${what} must be ${rule}, not ${quote(word)}`);
-  if (!(whole ? /^-?\d+$/ : /^-?(\d+\.?\d*|\.\d+)$/).test(word)) {
-    throw wrong(whole ? "a whole number" : "a number");
-  }
-  const number = Number(word);
-  if (number <= exclusiveMin) throw wrong(`> ${exclusiveMin}`);
-  if (number < min) throw wrong(`>= ${min}`);
-  if (number > max) throw wrong(`<= ${max}`);
+  const isNumber = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(word);
+  const number = isNumber ? Number(word) : NaN;
+  const rule = [
+    number <= exclusiveMin && `> ${exclusiveMin}`,
+    number < min && `>= ${min}`,
+    number > max && `<= ${max}`,
+    whole && !Number.isInteger(number) && "a whole number",
+    !isNumber && "a number",
+  ].find(Boolean);
+  if (rule) throw new UsageError(`${what} must be ${rule}, not ${quote(word)}`);
   return number;
 }
 
@@ -312,9 +255,8 @@ export function choiceOf(
   word: string,
   { choices = [], url = false }: Pick<Option, "choices" | "url">,
 ): string {
-  const choice = choices.find((choice) =>
-    choice.toUpperCase() === word.toUpperCase()
-  );
+  const upper = word.toUpperCase();
+  const choice = choices.find((choice) => choice.toUpperCase() === upper);
   if (choice !== undefined) return choice;
   const { origin, pathname, href } = url && URL.parse(word) || {};
   // Without query, fragment and credentials nothing is left over.
@@ -322,7 +264,6 @@ export function choiceOf(
     return href.replace(/\/+$/, "");
   }
   const more = url ? ", or an http(s) URL without query and credentials" : "";
-  throw new UsageError(
-    `${what} must be one of ${choices.join(", ")}${more}, not ${quote(word)}`,
-  );
+  const rule = `one of ${choices.join(", ")}${more}`;
+  throw new UsageError(`${what} must be ${rule}, not ${quote(word)}`);
 }

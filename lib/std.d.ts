@@ -66,21 +66,16 @@ declare module "@std/async/pool*" {
 }
 
 declare module "@std/cli/parse-args*" {
-  type Names = string | undefined;
-  type Given<N extends Names> = N | readonly Extract<N, string>[];
-  type OneType<T> = { [Name in keyof T]: T[Name] };
-  export function parseArgs<
-    B extends Names = undefined,
-    S extends Names = undefined,
-  >(
-    args: readonly string[],
-    options: { boolean?: Given<B>; string?: Given<S> },
-  ): OneType<
-    & Record<string, unknown>
-    & Required<{ [Name in B & string]?: boolean }>
-    & { [Name in S & string]?: string }
-    & { _: (string | number)[] }
-  >;
+  export function parseArgs(
+    args: string[],
+    options: {
+      "--": true;
+      boolean: string[];
+      collect: string[];
+      string: string[];
+      unknown: (arg: string, key?: string) => unknown;
+    },
+  ): Record<string, unknown> & { _: (string | number)[]; "--": string[] };
 }
 
 declare module "@std/fmt/colors*" {

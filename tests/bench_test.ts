@@ -46,7 +46,7 @@ describe("bench.ts", () => {
   for (
     const [word, message] of [
       ["--bogus", "unknown option --bogus"],
-      ["extra", "extra is no option"],
+      ["extra", "extra is not an option"],
     ] as const
   ) {
     it(`refuses ${word} in one line and the usage`, async () => {

@@ -1,29 +1,23 @@
-import { assert, assertEquals } from "@std/assert";
-import { pooledMap } from "@std/async/pool";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 // Not in deno.json, nor in its lock: every run would fetch what is there.
 import fc from "npm:fast-check@4.10.2";
 import { type Args, processArgs, SERVERS } from "../flags2_common.ts";
 import { UsageError } from "../lib/argparse.ts";
-import { run, SCRIPTS, TemporaryFolder } from "./testing.ts";
+import { run, TemporaryFolder } from "./testing.ts";
 
-/**
- * Words of the options' own letters and digits, and of any characters at all.
- */
+/** The words of the options, their letters, and any characters at all. */
 const word = fc.oneof(
   fc.constantFrom(
-    ..."-h -a -e -v -l -m -s -t -- --all --every --limit --max_req --max-req"
-      .split(" "),
-    ..."--server --timeout --verbose --help --limit= -al -l= -s= 1e3 0 -1"
-      .split(" "),
-    ..."DELAY error LOCAL remote __proto__ constructor --__proto__ true"
-      .split(" "),
+    ...`-h -a -e -v -l -m -s -t -- --all --every --limit --max_req --max-req
+      --server --timeout --verbose --help --limit= -al -l= -s= 1e3 0 -1 –l -
+      DELAY error LOCAL remote __proto__ constructor --__proto__ true`
+      .split(/\s+/),
     "",
     " ",
-    "-",
   ),
   fc.string({
-    unit: fc.constantFrom(..."-=aehlmstv0123456789.abz_"),
+    unit: fc.constantFrom(..."-=aehlmstv0123456789.abz_–"),
     maxLength: 8,
   }),
   fc.string({ unit: "binary", maxLength: 12 }),
@@ -38,6 +32,16 @@ const word = fc.oneof(
   fc.double().map(String),
 );
 const words = fc.array(word, { maxLength: 7 });
+
+/** The plan, or the message of the one error that may be thrown. */
+function read(...words: string[]): Args | string {
+  try {
+    return processArgs(words, 5);
+  } catch (error) {
+    if (error instanceof UsageError) return error.message;
+    throw error;
+  }
+}
 
 function assertPlan(args: Args): void {
   const { ccList, maxReq, server, timeout, verbose, help } = args;
@@ -55,114 +59,89 @@ function assertOneLine(message: string): void {
   assert(!/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(message), message);
 }
 
-describe("processArgs, given any command line,", () => {
-  it("makes a plan within bounds, or throws one usage error", () => {
+describe("any command line", () => {
+  it("is a plan within bounds, or one usage error", () => {
     const counts = { plans: 0, errors: 0 };
-    fc.assert(
-      fc.property(words, (words) => {
-        try {
-          assertPlan(processArgs(words, 5));
-          counts.plans++;
-        } catch (error) {
-          if (!(error instanceof UsageError)) throw error;
-          assertOneLine(error.message);
-          counts.errors++;
-        }
-      }),
-      { numRuns: 10_000 },
-    );
-    // Both happen: else the property would hold for a function that does
-    // nothing.
+    const property = fc.property(words, (words) => {
+      const plan = read(...words);
+      if (typeof plan === "string") assertOneLine(plan);
+      else assertPlan(plan);
+      counts[typeof plan === "string" ? "errors" : "plans"]++;
+    });
+    fc.assert(property, { numRuns: 10_000 });
+    // Both happen: else it would hold for a function that does nothing.
     assert(Math.min(counts.plans, counts.errors) > 500, JSON.stringify(counts));
   });
 
-  const plan = (...words: string[]) => processArgs(words, 5);
+  it("with -h on it asks for help", () => {
+    fc.assert(fc.property(words, words, (before, after) => {
+      const options = before.filter((word) => word !== "--");
+      assert((read(...options, "-vh", ...after) as Args).help);
+    }));
+  });
+
   const limit = fc.integer({ min: 1, max: 1000 }).map(String);
   const label = fc.constantFrom("REMOTE", "LOCAL", "DELAY", "ERROR");
 
-  it("reads all spellings of an option alike", () => {
-    fc.assert(fc.property(limit, label, (n, label) => {
-      const plans = [
-        ["-al", n, "-s", label],
-        [`-al${n}`, `-s${label.toLowerCase()}`],
-        ["-a", "-l", n, "--server", label],
-        ["--all", `--limit=${n}`, `--server=${label}`],
-        [`-s=${label}`, "--limit", n, "-a"],
-      ].map((words) => plan(...words));
-      for (const other of plans) assertEquals(other, plans[0]!);
+  it("may spell its options in several ways, in any order", () => {
+    const lines = fc.tuple(limit, label).chain(([n, label]) =>
+      fc.tuple(...[
+        [["-al", n], ["-s", label], ["-v"]],
+        [[`-val${n}`], [`-s${label.toLowerCase()}`]],
+        [["-a"], ["-l", n], ["--server", label], ["--verb"]],
+        [["--all"], [`--limit=${n}`], [`--server=${label}`], ["-v"]],
+        [[`-vs=${label}`], ["--lim", n], ["-a"]],
+      ].map((options) =>
+        fc.shuffledSubarray(options, { minLength: options.length })
+      ))
+    );
+    fc.assert(fc.property(lines, (lines) => {
+      const [first, ...others] = lines.map((line) => read(...line.flat()));
+      for (const other of others) assertEquals(other, first!);
+      assertPlan(first as Args);
     }));
   });
 
-  it("takes the options in any order", () => {
-    const options = [["-a"], ["-l", "7"], ["-m9"], ["-s", "error"], ["-v"]];
-    const expected = plan(...options.flat());
-    const orders = fc.shuffledSubarray(options, { minLength: options.length });
-    fc.assert(fc.property(orders, (options) => {
-      assertEquals(plan(...options.flat()), expected);
-    }));
-  });
-
-  it("takes the last of a repeated option", () => {
-    fc.assert(fc.property(fc.array(limit, { minLength: 1 }), (limits) => {
-      const repeated = limits.flatMap((n) => ["-l", n]);
-      assertEquals(plan("-e", ...repeated), plan("-e", "-l", limits.at(-1)!));
-    }));
-  });
-
-  it("takes no option after --", () => {
+  it("has no option after --", () => {
+    const defaults = processArgs([], 5);
     fc.assert(fc.property(words, (words) => {
-      try {
-        const { ccList, ...rest } = plan("--", ...words);
-        const { ccList: _, ...defaults } = plan();
-        assertEquals(rest, defaults);
-        assert(ccList.length > 0);
-      } catch (error) {
-        if (!(error instanceof UsageError)) throw error;
-        assert(error.message.startsWith("CC must be "), error.message);
-      }
+      const plan = read("--", ...words);
+      if (typeof plan === "string") assertMatch(plan, /^CC must be /);
+      else assertEquals({ ...defaults, ccList: plan.ccList }, plan);
     }));
   });
 });
 
-describe("the scripts, given any command line,", () => {
+describe("a script, given any command line,", () => {
   // What the system can hand to a process: no NUL, no lone surrogate.
   const passable = words.map((words) =>
     words.map((word) => word.toWellFormed().replaceAll("\0", ""))
   );
-  const isBad = (line: string[]) => {
-    try {
-      processArgs(line, 5);
-      return false;
-    } catch {
-      return true;
-    }
-  };
-  // -h counts whatever else is wrong.
-  const good = passable.map((words) => ["-h", ...words]);
-  const bad = passable.filter(isBad);
 
-  it("show the help, or one error and the usage, and create nothing", async () => {
+  it("shows the help, or one error and the usage, and creates nothing", async () => {
     await using folder = new TemporaryFolder();
-    const lines = [...fc.sample(good, 12), ...fc.sample(bad, 12)];
-    const check = async (i: number) => {
-      const line = lines[i]!;
-      const script = SCRIPTS[i % SCRIPTS.length]!;
-      const options = { cwd: folder.path };
-      const { code, stdout, stderr } = await run(script, line, options);
-      const what = JSON.stringify(line);
-      if (i < 12) {
-        assertEquals([code, stderr], [0, ""], what);
-        assert(stdout.startsWith("usage: flags2_"), what);
-      } else {
-        assertEquals([code, stdout], [2, ""], what);
-        const [error, usage, ...rest] = stderr.split("\n");
-        assert(error!.startsWith("*** Usage error: "), what + stderr);
-        assertOneLine(error!);
-        assert(usage!.startsWith("usage: flags2_"), what + stderr);
-        assertEquals(rest, [""], what);
-      }
-    };
-    for await (const _ of pooledMap(3, lines.keys(), check));
+    const runs = (lines: string[][]) =>
+      Promise.all(lines.map(async (line) => {
+        const result = await run("asyncio", line, { cwd: folder.path });
+        return { ...result, line: JSON.stringify(line) };
+      }));
+    const good = fc.sample(passable.map((words) => ["-h", ...words]), 3);
+    for (const { code, stdout, stderr, line } of await runs(good)) {
+      assertEquals([code, stderr], [0, ""], line);
+      assert(stdout.startsWith("usage: flags2_asyncio.ts"), line);
+    }
+    const bad = fc.sample(
+      passable.filter((words) => typeof read(...words) === "string"),
+      3,
+    );
+    for (const { code, stdout, stderr, line } of await runs(bad)) {
+      assertEquals([code, stdout], [2, ""], line);
+      const [error, usage, ...rest] = stderr.split("\n");
+      assert(error!.startsWith("*** Usage error: "), line + stderr);
+      assertOneLine(error!);
+      assert(usage!.startsWith("usage: flags2_asyncio.ts"), line + stderr);
+      assertEquals(rest, [""], line);
+    }
     assertEquals(await folder.list("."), []);
   });
 });

@@ -101,7 +101,7 @@ asyncio       676          100    3.60 s    3.50 s            1.029  95.8 x`,
       ["-s nobody", "--script SCRIPT must be one of "],
       ["-m 0", "--max_req CONCURRENT must be >= 1, not 0"],
       ["-l 677", "--limit N must be <= 676, not 677"],
-      ["extra", "extra is no option"],
+      ["extra", "extra is not an option"],
     ] as const
   ) {
     it(`refuses ${words} in one line and the usage`, async () => {

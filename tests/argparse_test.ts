@@ -1,0 +1,135 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { type Args, expandCcArgs, processArgs } from "../flags2_common.ts";
+import { ArgumentParser, UsageError } from "../lib/argparse.ts";
+
+/** A line whose words are neither empty nor have spaces, or its words. */
+type Line = string | string[];
+
+function parse(line: Line): Args {
+  return processArgs(typeof line === "string" ? line.split(" ") : line, 5);
+}
+
+describe("the command line", () => {
+  const defaults: Args = {
+    help: false,
+    ccList: expandCcArgs(false, false, []),
+    maxReq: 5,
+    server: "LOCAL",
+    timeout: 10,
+    verbose: false,
+  };
+  const codes = expandCcArgs(false, true, []);
+  const top100 = codes.slice(0, 100);
+  const good: [differs: Partial<Args>, ...lines: Line[]][] = [
+    [{}, []],
+    [{ ccList: ["BD"] }, "-l 1", "-l5 -l=1"],
+    [{ ccList: top100 }, "-al 100", "-al100", "-al=100", "-l100 -a"],
+    [{ ccList: top100 }, "-a -l 0100", "-a -l 7 -l 100", "-a -l 1e2"],
+    [{ ccList: top100 }, "--all --limit=100", "--limit 100 --all"],
+    [{ ccList: codes }, "-a", "--al -aa", "-a --lim 9007199254740991"],
+    [{ ccList: ["BR", "US"] }, "br Us", "-- br us", "us -- br"],
+    [{ maxReq: 100 }, "-m 100", "-m100", "--max_req 100", "--max-req=100"],
+    [{ maxReq: 100 }, "--max-r 3 -m 100", "-m +100", "-m 1e2", "-m 100.0"],
+    [{ maxReq: 9, verbose: true }, "--m=9 --verb", "-vm9", "-v -m 9 -vv"],
+    [{ ccList: ["BR", "US"], verbose: true }, "us -v br"],
+    [{ server: "ERROR" }, "-s error", "-sErRoR", "-s DELAY --server=ERROR"],
+    [{ server: "https://h:9/Flags" }, "-s HTTPS://H:9/Flags/"],
+    [{ server: "http://[::1]" }, "-s http://[::1]:80//"],
+    [{ timeout: 0.5 }, "-t .5", "-t 0.5", "-t=5e-1", "--timeout 5E-1"],
+    [{ timeout: 86400 }, "--timeout=86400"],
+    [{ help: true }, "-h", "-vhal1", "-xh", "-l 0 -x –a --he no -a=1 -s"],
+  ];
+  for (const [differs, ...lines] of good) {
+    for (const line of lines) {
+      it(`takes ${line}`, () => {
+        assertEquals<unknown>(parse(line), { ...defaults, ...differs });
+      });
+    }
+  }
+
+  const cc = "CC must be A to Z or AA to ZZ, not";
+  const limit = "--limit N";
+  const timeout = "--timeout SECONDS";
+  const server = "--server LABEL must be one of DELAY, ERROR, LOCAL, REMOTE, " +
+    "or an http(s) URL without query and credentials, not";
+  const hyphen = "begins with a dash, not with a hyphen:";
+  const each = (words: string, message: string, line = "%") =>
+    words.split(" ").map((word): [string, string] => [
+      message.replace("%", word),
+      line.replace("%", word),
+    ]);
+  const bad: [message: string, ...lines: Line[]][] = [
+    ...each("-x -ax -xa -a5 -a- -=br --nothing --limits=3", "unknown option %"),
+    ...each("--no-limit=5 --no-all --=5 --_ --__proto__", "unknown option %"),
+    ...each("--constructor=1 -a5", "unknown option %", "-l % 7 -al 7"),
+    [`${limit} needs a value`, "-l", "-l -v", "-l -- 5", "--limit=", "-l -l 5"],
+    ["--max_req CONCURRENT needs a value", "-m", "-m=", ["-m", ""]],
+    ["--server LABEL needs a value", "-s"],
+    ["--all takes no value, not 1", "-a=1", "--all=1", "--al=1", "-va=1"],
+    ["--all takes no value, not true", "--all=true", "-a=true -a"],
+    ...each("0 -1 1e-3", `${limit} must be >= 1, not %`, "-l %"),
+    [`${limit} must be >= 1, not -1`, "-l-1", "--limit=-1", "-l 5 -l -1"],
+    ...each("1.5 x 0x10 true", `${limit} must be a whole number, not %`, "-l%"),
+    ...each(
+      "9007199254740993 1e400",
+      `${limit} must be <= 9007199254740991, not %`,
+      "-l %",
+    ),
+    ...each("0 -3 -.5", `${timeout} must be > 0, not %`, "-t %"),
+    ...each("86401 1e9", `${timeout} must be <= 86400, not %`, "-t %"),
+    ...each("Infinity 5s .", `${timeout} must be a number, not %`, "-t %"),
+    ...each("nowhere toString localhost:9000 http://", `${server} %`, "-s %"),
+    ...each("ftp://h http://me@h/ http://me:pw@h/", `${server} %`, "-s %"),
+    ...each("http://h/?x=1 http://h/f? http://h/#x", `${server} %`, "-s %"),
+    ...each("ABC É ß 1 -1 - – =br", `${cc} %`),
+    ...each("true nix -a -l5 =br", `${cc} %`, "-a -- %"),
+    [`${cc} true`, "-a true", "--all true"],
+    [`${cc} ""`, [""]],
+    [`${cc} "a b"`, ["a b"]],
+    [String.raw`${cc} "\u001b[2J"`, "\x1b[2J"],
+    [String.raw`${cc} "a\nb"`, "a\nb"],
+    [`${cc} ${"x".repeat(40)}…`, "x".repeat(99)],
+    // The dash of a printed book; a long one was two hyphens.
+    ...each("‐ ‑ ‒ – − ﹣ －", `%al ${hyphen} -al`, "%al 100"),
+    ...each("— ― ﹘ ––", `%al ${hyphen} --al`, "%al"),
+    [`–limit ${hyphen} --limit`, "–limit 100"],
+    [`–5 ${hyphen} -5`, "-l –5"],
+  ];
+  for (const [message, ...lines] of bad) {
+    for (const line of lines) {
+      it(`refuses ${JSON.stringify(line)}`, () => {
+        const error = assertThrows(() => parse(line), UsageError);
+        assertEquals(error.message, message);
+      });
+    }
+  }
+
+  it("may have no words, and choices in any case", () => {
+    const choices = ["rye", "oat"];
+    const help = "flour\n(default=%(default)s)";
+    const parser = new ArgumentParser({ description: "Bake." }, {
+      flour: { flag: "-f FLOUR", choices, default: "rye", help },
+      add: { flag: "-a N", choices, help: "%(choices)s" },
+    });
+    const { flour, add } = parser.parse(["-a", "OAT"]);
+    assertEquals([flour, add], ["rye", "oat"]);
+    assertEquals(
+      parser.help.replace(/^usage: \S+/, "usage: bake"),
+      `usage: bake [-h] [-f FLOUR] [-a N]
+
+Bake.
+
+options:
+  -h, --help            show this help message and exit
+  -f FLOUR, --flour FLOUR
+                        flour
+                        (default=rye)
+  -a N, --add N         rye, oat`,
+    );
+    for (const line of [["br"], ["--", "br"]]) {
+      const error = assertThrows(() => parser.parse(line), UsageError);
+      assertEquals(error.message, "br is not an option");
+    }
+  });
+});
