@@ -7,7 +7,7 @@
 
 import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
-import { isGranted } from "./permissions.ts";
+import { readOfProcess } from "./permissions.ts";
 import { colored, isTerminal, warn } from "./terminal.ts";
 
 /**
@@ -44,22 +44,16 @@ export class SystemExit extends Error {
   }
 }
 
-/** What Linux says of this process. */
-const STATUS = { name: "read", path: "/proc/self/status" } as const;
-
 /**
- * Whether the window may be closed, as under `nohup`. The runtime takes SIGHUP
- * whoever ignores it, and only Linux tells, under `-A` only. Else it is seen by
- * what `nohup` does: it leaves no output on a terminal.
+ * Whether the window may be closed, as under `nohup`: the runtime takes SIGHUP
+ * whoever ignores it. Where Linux does not tell, it is seen by what `nohup` does:
+ * it leaves no output on a terminal.
  */
 function ignoresHangup(): boolean {
   if (Deno.build.os === "windows") return false;
-  try {
-    // An odd number: the first bit of the mask is SIGHUP's. No prompt for it.
-    if (isGranted(STATUS)) {
-      return /^SigIgn:.*[13579bdf]$/m.test(Deno.readTextFileSync(STATUS.path));
-    }
-  } catch { /* Another system, or reading is granted and no more. */ }
+  // The first bit of the mask is SIGHUP's.
+  const [, digit] = readOfProcess("status").match(/^SigIgn:.*(.)$/m) ?? [];
+  if (digit) return parseInt(digit, 16) % 2 === 1;
   return !Deno.stdout.isTerminal() && !Deno.stderr.isTerminal();
 }
 

@@ -15,6 +15,19 @@ export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
 }
 
 /**
+ * What Linux says of this process, in a file of `/proc/self`; nothing elsewhere, or
+ * where not all reading was granted. Without a permission it does not ask.
+ */
+export function readOfProcess(file: string): string {
+  const path = `/proc/self/${file}`;
+  try {
+    return isGranted({ name: "read", path }) ? Deno.readTextFileSync(path) : "";
+  } catch {
+    return "";
+  }
+}
+
+/**
  * A path without links, as the runtime asks for the files of a program; as it was
  * where that may not be seen.
  */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { isGranted } from "./permissions.ts";
+import { isGranted, readOfProcess } from "./permissions.ts";
 
 /** Standard output or standard error. */
 export type Stream = Pick<typeof Deno.stdout, "isTerminal" | "writeSync">;
@@ -60,26 +60,15 @@ export function write(text: string, stream: Stream = Deno.stdout): void {
   }
 }
 
-/** Where Linux tells how standard output was opened. */
-const STDOUT = { name: "read", path: "/proc/self/fdinfo/1" } as const;
-
-/** The runtime takes what is written there for written; Linux tells, under `-A`. */
-function canOnlyBeRead(stream: Stream): boolean {
-  if (stream !== Deno.stdout || !isGranted(STDOUT)) return false;
-  try {
-    return /^flags:\s*\d*[04]$/m.test(Deno.readTextFileSync(STDOUT.path));
-  } catch {
-    return false; // Another system, or reading is granted and no more.
-  }
-}
-
 /**
  * Python's `print`: a line that has to be written, like a report.
  *
  * @throws {Error} When it cannot be.
  */
 export function print(line: string, stream: Stream = Deno.stdout): void {
-  if (canOnlyBeRead(stream)) {
+  // The runtime takes what is written to such a stream for written.
+  const flags = stream === Deno.stdout ? readOfProcess("fdinfo/1") : "";
+  if (/^flags:.*[04]$/m.test(flags)) {
     throw new Deno.errors.BadResource("Standard output can only be read");
   }
   write(`${line}\n`, stream);

@@ -194,8 +194,8 @@ describe("Ctrl-C", () => {
     await using copy = await projectAtFreePorts();
     const serve = `${copy.path}/site/serve.ts`;
     const text = await Deno.readTextFile(serve);
-    // The thread is busy before it serves.
-    await Deno.writeTextFile(serve, text + "\nawait new Promise(() => {});\n");
+    const late = "\nawait new Promise((start) => setTimeout(start, 500));\n";
+    await Deno.writeTextFile(serve, text + late);
     const options = { cwd: copy.path, root: copy.path };
     const child = start("asyncio", ["br", "us"], options);
     const stdout = child.stdout.pipeThrough(new TextDecoderStream());
