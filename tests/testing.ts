@@ -44,28 +44,36 @@ export async function has(
     stdout: "null",
     stderr: "null",
   });
-  return await command.output().then(({ success }) => success, () => false);
+  try {
+    return (await command.output()).success;
+  } catch { // It is not there.
+    return false;
+  }
 }
 
-const hasScript = Deno.build.os === "linux" && await has("script", "--version");
+/** A test, or one that is left out here, which says so in its name. */
+export type It = (name: string, test: () => Promise<void>) => void;
 
-/** A test in a pseudo-terminal, or one left out, which says so in its name. */
-export function itInTerminal(name: string, test: () => Promise<void>): void {
-  if (hasScript) it(name, test);
-  else it.skip(`${name} (left out: needs util-linux script)`, test);
+/** `it`, or, for a reason, what leaves a test out. */
+export function itUnless(reason: string): It {
+  return reason
+    ? (name, test) => it.skip(`${name} (left out: ${reason})`, test)
+    : it;
 }
 
-/** A test of what POSIX has: a shell, signals, `/dev`; elsewhere left out. */
-export function itOnPosix(name: string, test: () => Promise<void>): void {
-  if (Deno.build.os !== "windows") it(name, test);
-  else it.skip(`${name} (left out: not on Windows)`, test);
-}
+const { os } = Deno.build;
+const hasScript = os === "linux" && await has("script", "--version");
 
-/** A test of what Linux has, as `/dev/full`; elsewhere left out. */
-export function itOnLinux(name: string, test: () => Promise<void>): void {
-  if (Deno.build.os === "linux") it(name, test);
-  else it.skip(`${name} (left out: needs Linux)`, test);
-}
+/** A test in a pseudo-terminal. */
+export const itInTerminal: It = itUnless(
+  hasScript ? "" : "needs util-linux script",
+);
+
+/** A test of what POSIX has: a shell, signals, `/dev`. */
+export const itOnPosix: It = itUnless(os === "windows" ? "not on Windows" : "");
+
+/** A test of what Linux has, as `/dev/full`. */
+export const itOnLinux: It = itUnless(os === "linux" ? "" : "needs Linux");
 
 /** Wait for a future that somebody runs, as a reader would. */
 export async function resultOf<R>(future: Future<R>): Promise<R> {
