@@ -16,13 +16,32 @@ export function isTerminal(stream: Pick<Stream, "isTerminal">): boolean {
 }
 
 /** What is asked of the environment: all of it that was granted. */
-export const ENVIRONMENT: string[] = ["TERM"].filter((variable) =>
-  isGranted({ name: "env", variable })
-);
+export const ENVIRONMENT: string[] = ["TERM", "TQDM_ASCII", "WT_SESSION"]
+  .filter((variable) => isGranted({ name: "env", variable }));
+
+/** A variable of the environment, if it is there and may be read. */
+function variable(name: string): string | undefined {
+  return ENVIRONMENT.includes(name) ? Deno.env.get(name) : undefined;
+}
 
 /** TERM says so of a terminal that shows control characters as they are. */
 function isDumb(): boolean {
-  return ENVIRONMENT.some((variable) => Deno.env.get(variable) === "dumb");
+  return variable("TERM") === "dumb";
+}
+
+/**
+ * Whether to draw with `#`, not with blocks. These are two columns wide in a
+ * terminal of East Asian widths, and no program can ask. TQDM_ASCII tells it, a
+ * name that Python's tqdm reads, too (0: blocks); without it, a console of
+ * Windows is taken for such a terminal, unless it is Windows Terminal.
+ */
+export function isAscii(
+  stream: Pick<Stream, "isTerminal"> = Deno.stdout,
+  os: string = Deno.build.os,
+): boolean {
+  const asked = variable("TQDM_ASCII");
+  if (asked) return asked !== "0";
+  return os === "windows" && stream.isTerminal() && !variable("WT_SESSION");
 }
 
 /** Asked once: a line for each code of a run asks again and again. */

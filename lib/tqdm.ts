@@ -1,13 +1,13 @@
 /**
  * A progress bar around any iterable, after Python's `tqdm`.
  *
- * Two pure functions turn numbers into text, one class knows how to redraw a
+ * Two pure functions turn numbers into text, another one knows how to redraw a
  * line, and the generators in {@linkcode tqdm} know neither.
  *
  * @module
  */
 
-import { isTerminal, show } from "./terminal.ts";
+import { isAscii, isTerminal, show } from "./terminal.ts";
 
 /** Milliseconds between two drawings of a bar. */
 const INTERVAL = 100;
@@ -18,6 +18,8 @@ export interface Output {
   isTerminal(): boolean;
   /** Characters in a line of the terminal, asked anew for each drawing. */
   columns(): number;
+  /** True where `#` is drawn: a block is missing, or two columns wide. */
+  isAscii?(): boolean;
   /** Write text as it is. */
   write(text: string): void;
 }
@@ -26,7 +28,7 @@ export interface Output {
 export interface TqdmOptions {
   /**
    * How many items to expect; by default the iterable's `length` or `size`, if
-   * it has one. A number that is no count (negative, not finite) is no total.
+   * it has one. A number that cannot be a count (negative, not finite) is not taken.
    */
   total?: number | undefined;
   /** Where to draw; by default standard output. */
@@ -45,6 +47,8 @@ export interface Meter {
   elapsed: number;
   /** Most characters that the text may have; without it the bar is ten wide. */
   columns?: number | undefined;
+  /** Draw with `#`, not with blocks. */
+  ascii?: boolean | undefined;
 }
 
 /**
@@ -90,7 +94,9 @@ export function formatInterval(seconds: number): string {
  * @param meter Where the loop stands.
  * @returns One line without control characters, at most `columns` long.
  */
-export function formatMeter({ n, total, elapsed, columns }: Meter): string {
+export function formatMeter(
+  { n, total, elapsed, columns, ascii = false }: Meter,
+): string {
   const perSecond = n > 0 && elapsed > 0 ? n / elapsed : undefined;
   const rate = perSecond === undefined
     ? "?it/s"
@@ -102,23 +108,24 @@ export function formatMeter({ n, total, elapsed, columns }: Meter): string {
     return `${n}it [${clock}, ${rate}]`.slice(0, columns);
   }
 
-  const left = perSecond === undefined
-    ? "?"
-    : formatInterval((total - n) / perSecond);
+  const left = n === total ? 0 : perSecond && (total - n) / perSecond;
+  const leftClock = left === undefined ? "?" : formatInterval(left);
   const percentage = `${Math.floor(100 * n / total)}%`.padStart(4);
-  const counts = `${n}/${total} [${clock}<${left}, ${rate}]`;
+  const counts = `${n}/${total} [${clock}<${leftClock}, ${rate}]`;
   const room = columns === undefined
     ? 10
     : columns - `${percentage}|| ${counts}`.length;
   if (room < 1) return `${percentage} ${counts}`.slice(0, columns);
-  return `${percentage}|${formatBar(n / total, room)}| ${counts}`;
+  return `${percentage}|${formatBar(n / total, room, ascii)}| ${counts}`;
 }
 
-/** A bar `width` wide, drawn in eighths of a character. */
-function formatBar(share: number, width: number): string {
-  const eighths = Math.floor(share * width * 8);
-  const part = [..." ▏▎▍▌▋▊▉"][eighths % 8]!;
-  return ("█".repeat(eighths / 8) + part).padEnd(width).slice(0, width);
+/** A bar `width` wide, drawn in eighths of a block or in whole `#`. */
+function formatBar(share: number, width: number, ascii: boolean): string {
+  const marks = ascii ? " #" : " ▏▎▍▌▋▊▉█";
+  const steps = marks.length - 1;
+  const drawn = Math.floor(share * width * steps);
+  const bar = marks[steps]!.repeat(drawn / steps) + marks[drawn % steps];
+  return bar.padEnd(width).slice(0, width);
 }
 
 /** Standard output; a window may be closed in the middle of a loop. */
@@ -131,6 +138,7 @@ const STDOUT: Output = {
       return 80;
     }
   },
+  isAscii: () => isAscii(),
   write: (text) => show(text),
 };
 
@@ -138,60 +146,42 @@ const STDOUT: Output = {
  * The line that shows where a loop stands: redrawn in place on a terminal,
  * written once, finished, anywhere else.
  */
-class Bar implements Disposable {
-  #n = 0;
-  #drawn: number;
-  readonly #start: number;
-  readonly #interval: number;
-  readonly #total: number | undefined;
-  readonly #output: Output;
-  readonly #now: () => number;
-
-  constructor(
-    // It is asked for every item, and costs half of `performance.now`.
-    { total, output = STDOUT, now = Date.now }: TqdmOptions,
-  ) {
-    this.#total = total;
-    this.#output = output;
-    this.#now = now;
-    this.#start = this.#drawn = now();
-    this.#interval = output.isTerminal() ? INTERVAL : Infinity;
-    if (output.isTerminal()) {
-      this.#draw();
-      addEventListener("unload", this.#end);
-    }
-  }
-
-  /** One more item is done. */
-  update(): void {
-    this.#n++;
-    if (this.#now() - this.#drawn >= this.#interval) this.#draw();
-  }
-
-  /** The loop is left. */
-  [Symbol.dispose](): void {
-    removeEventListener("unload", this.#end);
-    this.#end();
-  }
-
-  /** The last drawing; also when the process is ended in the middle of a loop. */
-  #end = () => {
-    if (this.#output.isTerminal()) this.#draw();
-    else this.#output.write(this.#text());
-    this.#output.write("\n");
-  };
-
-  #draw(): void {
-    this.#drawn = this.#now();
+function startBar(
+  // The clock is read for every item: `performance.now` costs twice as much.
+  { total, output = STDOUT, now = Date.now }: TqdmOptions,
+): Disposable & { update(): void } {
+  const isTerminal = output.isTerminal();
+  const start = now();
+  let drawn = start;
+  let n = 0;
+  const draw = () => {
+    drawn = now();
+    const elapsed = Math.max(0, drawn - start) / 1000;
+    const meter: Meter = { n, total, elapsed, ascii: output.isAscii?.() };
+    if (!isTerminal) return output.write(formatMeter(meter));
     // Two columns stay free for the ^C that a terminal echoes: it must not wrap.
-    const columns = Math.max(0, this.#output.columns() - 2);
-    this.#output.write(`\r${this.#text(columns)}\x1b[K`);
+    meter.columns = Math.max(0, output.columns() - 2);
+    output.write(`\r${formatMeter(meter)}\x1b[K`);
+  };
+  const end = () => {
+    draw();
+    output.write("\n");
+  };
+  if (isTerminal) {
+    draw();
+    addEventListener("unload", end); // When the process ends within the loop.
   }
-
-  #text(columns?: number): string {
-    const elapsed = Math.max(0, this.#now() - this.#start) / 1000;
-    return formatMeter({ n: this.#n, total: this.#total, elapsed, columns });
-  }
+  return {
+    update() {
+      n++;
+      // Whichever way: the clock may be set back.
+      if (isTerminal && Math.abs(now() - drawn) >= INTERVAL) draw();
+    },
+    [Symbol.dispose]() {
+      removeEventListener("unload", end);
+      end();
+    },
+  };
 }
 
 /**
@@ -251,7 +241,7 @@ function* updating<T>(
   iterable: Iterable<T>,
   options: TqdmOptions,
 ): Generator<T, void> {
-  using bar = new Bar(options);
+  using bar = startBar(options);
   for (const item of iterable) {
     yield item;
     bar.update();
@@ -262,7 +252,7 @@ async function* updatingAsync<T>(
   iterable: AsyncIterable<T>,
   options: TqdmOptions,
 ): AsyncGenerator<T, void> {
-  using bar = new Bar(options);
+  using bar = startBar(options);
   for await (const item of iterable) {
     yield item;
     bar.update();
