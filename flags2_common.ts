@@ -72,12 +72,15 @@ export class Counter implements Record<HTTPStatus, number> {
 export interface Run extends RequestOptions {
   /** Ends the run: after Ctrl-C, or an error that is not a failed request. */
   abort(reason: unknown): void;
+  /** Whose the files are that are not whole yet. */
+  readonly id: string;
 }
 
-function newRun(options: Partial<RequestOptions> = {}): Run {
+function newRun(options: Partial<Run> = {}): Run {
   const controller = new AbortController();
   const abort = (reason: unknown) => controller.abort(reason);
-  return { timeout: 10, signal: controller.signal, abort, ...options };
+  const id = crypto.randomUUID().slice(0, 8);
+  return { timeout: 10, signal: controller.signal, abort, id, ...options };
 }
 
 /** The state of the whole run, not of one country code; `main` begins a new one. */
@@ -87,9 +90,10 @@ export let run: Run = newRun();
 export function joinRun(
   signal: AbortSignal,
   timeout: number,
+  id: string,
   revives: boolean,
 ): void {
-  run = newRun({ signal, timeout, ...revives && { revive: ensureSite } });
+  run = newRun({ signal, timeout, id, ...revives && { revive: ensureSite } });
 }
 
 /** What a thread needs to download. */
@@ -97,7 +101,7 @@ export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
   module: import.meta.url,
   permissions: DOWNLOAD_PERMISSIONS,
   initializer: joinRun,
-  initargs: [run.signal, run.timeout, run.revive !== undefined],
+  initargs: [run.signal, run.timeout, run.id, run.revive !== undefined],
 });
 
 /**
@@ -119,7 +123,7 @@ export async function getFlag(
 
 /** Save an image in `DEST_DIR`, whole or not at all. */
 export function saveFlag(image: Uint8Array, filename: string): Promise<void> {
-  return writeWhole(`${DEST_DIR}/${filename}`, image);
+  return writeWhole(`${DEST_DIR}/${filename}`, image, run.id);
 }
 
 /**
@@ -286,7 +290,7 @@ export async function main(
   const parser = argumentParser(defaultConcurReq);
   exemptLocalhost();
   run = newRun({ revive: ensureSite });
-  using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR));
+  using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, run.id));
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
     if (args.help) return print(parser.help);

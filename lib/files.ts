@@ -4,58 +4,77 @@
  * @module
  */
 
-/**
- * What the name of a file that is not whole yet ends with. The process is named
- * for {@linkcode removeTemporary}, as each thread has a copy of this module; the
- * rest is random: in two containers with one folder both may have this number.
- */
-const TEMPORARY = /\.(\d+)\.[\da-f]{8}-[\da-f-]{27}\.tmp$/;
+/** What the name of a file that is not whole yet ends with; first, its run. */
+const TEMPORARY = /\.(\w+)\.[\da-f]{8}-[\da-f-]{27}\.tmp$/;
 
-/**
- * Milliseconds after which a temporary file is nobody's. It lives for some
- * milliseconds; a day leaves room for a process that is stopped and for the
- * clock of a disk elsewhere.
- */
+/** Milliseconds: a day, for a process that is stopped, and a disk's own clock. */
 const ABANDONED = 24 * 3600 * 1000;
 
-/** Make a folder, and rid it of what ended processes have left half-written. */
+/**
+ * Make a folder, and rid it of what ended processes have left half-written.
+ *
+ * @throws {Error} What the disk says, of the folder.
+ */
 export async function makeFolder(folder: string): Promise<void> {
-  await Deno.mkdir(folder, { recursive: true });
-  try {
-    // At once: waiting for each of the names would cost more than all of them.
-    for (const { name } of Deno.readDirSync(folder)) {
-      if (!TEMPORARY.test(name)) continue;
-      const { mtime } = Deno.statSync(`${folder}/${name}`);
-      const age = Date.now() - (mtime?.getTime() ?? Infinity);
-      if (age > ABANDONED) Deno.removeSync(`${folder}/${name}`);
-    }
-  } catch { /* It may be another's, or gone already: that costs no run. */ }
+  await Deno.mkdir(folder, { recursive: true }).catch((error) => {
+    // Then a file has that name, or a link that leads nowhere.
+    throw error instanceof Deno.errors.AlreadyExists
+      ? new Deno.errors.NotADirectory(`${folder}: Not a directory`)
+      : diskError(folder, error);
+  });
+  removeTemporary(folder);
 }
 
 /**
  * Write a file under a temporary name beside it, and give it its own when it is
  * whole; what was there of that name is replaced.
  *
- * @throws {Error} When the disk does not take it; then nothing is left behind.
+ * @param run Letters and digits that all threads of a run share, and no other run.
+ * @throws {Error} What the disk says, of the file; then nothing is left behind.
  */
 export async function writeWhole(
   path: string,
   bytes: Uint8Array,
+  run: string,
 ): Promise<void> {
-  const temporary = `${path}.${Deno.pid}.${crypto.randomUUID()}.tmp`;
+  const temporary = `${path}.${run}.${crypto.randomUUID()}.tmp`;
   try {
     await Deno.writeFile(temporary, bytes, { createNew: true });
-    await Deno.rename(temporary, path);
+    await rename(temporary, path);
   } catch (error) {
     await Deno.remove(temporary).catch(() => {});
-    throw error;
+    throw diskError(path, error);
   }
 }
 
-/** Remove what is being written in a folder by a process that is to end now. */
-export function removeTemporary(folder: string): void {
+/** Remove what `run`, which ends now, is writing; else what is abandoned. */
+export function removeTemporary(folder: string, run?: string): void {
+  // At once: waiting for each of the names would cost more than all of them.
   for (const { name } of Deno.readDirSync(folder)) {
-    const [, pid] = name.match(TEMPORARY) ?? [];
-    if (pid === String(Deno.pid)) Deno.removeSync(`${folder}/${name}`);
+    const [, writer] = name.match(TEMPORARY) ?? [];
+    if (!writer || run && writer !== run) continue;
+    try {
+      const { mtime } = Deno.statSync(`${folder}/${name}`);
+      const isOver = run || Date.now() - mtime!.getTime() > ABANDONED;
+      if (isOver) Deno.removeSync(`${folder}/${name}`);
+    } catch { /* It may be another's, or gone already. */ }
   }
+}
+
+/** Windows lets a viewer hold what is to be replaced: for half a second. */
+async function rename(temporary: string, path: string, tries = 10) {
+  try {
+    await Deno.rename(temporary, path);
+  } catch (error) { // Access denied, or a sharing violation, in any language.
+    if (tries === 0 || !/\(os error (5|32)\)/.test(`${error}`)) throw error;
+    await new Promise((next) => setTimeout(next, 50));
+    await rename(temporary, path, tries - 1);
+  }
+}
+
+/** What the disk says, of the path that the user knows. */
+function diskError(path: string, error: unknown): unknown {
+  const [, said] = `${error}`.match(/: (.*\(os error \d+\))/s) ?? [];
+  if (said) (error as Error).message = `${path}: ${said}`;
+  return error;
 }

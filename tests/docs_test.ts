@@ -134,7 +134,7 @@ function isStopped({ stdout, stderr }: Outcome): void {
   const { flags, notFound, errors, notTried } = parseReport(stdout);
   assertEquals([flags + notFound + notTried, errors], [4, 0]);
   assert(notTried >= 1 && !codesTold(stdout).includes("BR"), stdout);
-  assertMatch(stderr, /^\*\*\* Is a directory.*br\.gif'\n$/m);
+  assertMatch(stderr, /^\*\*\* downloads\/br\.gif: Is a directory\n$/m);
 }
 
 const TOP_10 = "BD BR CD CN DE EG ET FR ID IN".split(" ");

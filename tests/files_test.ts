@@ -1,71 +1,84 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { makeFolder, removeTemporary, writeWhole } from "../lib/files.ts";
-import { outcome, ROOT, TemporaryFolder } from "./testing.ts";
+import { TemporaryFolder } from "./testing.ts";
 
-const UUID = "6e06fd9c-3e90-4845-afef-0576f8a9bbd9";
+const BYTES = new Uint8Array(9);
+
+/** What a run leaves of a file when it is ended in the middle. */
+const half = (name: string, run = "a1") =>
+  `${name}.${run}.6e06fd9c-3e90-4845-afef-0576f8a9bbd9.tmp`;
+
+/** To be removed, all but the second, which refuses. */
+const [BR, CN, RU] = [half("br.gif"), half("cn.gif"), half("ru.gif")];
+
+/** Files, with the hours since each was written. */
+async function folderOf(ages: Record<string, number>) {
+  const folder = new TemporaryFolder();
+  for (const [name, hours] of Object.entries(ages)) {
+    const path = `${folder.path}/${name}`;
+    if (name === CN) await Deno.mkdir(`${path}/full`, { recursive: true });
+    else await Deno.writeTextFile(path, "half");
+    const then = new Date(Date.now() - hours * 3_600_000);
+    await Deno.utime(path, then, then);
+  }
+  return folder;
+}
 
 describe("temporary files", () => {
   it("are swept when they are older than a day, and no other file is", async () => {
-    await using folder = new TemporaryFolder();
-    const old = [`br.gif.1.${UUID}.tmp`, "br.gif", "mine.tmp", "br.gif.1.tmp"];
-    const young = `us.gif.1.${UUID}.tmp`;
-    const path = `${folder.path}/downloads`;
-    await makeFolder(path);
-    for (const name of [...old, young]) {
-      await Deno.writeTextFile(`${path}/${name}`, "half");
-    }
-    const then = (hours: number) => new Date(Date.now() - hours * 3600 * 1000);
-    for (const name of old) {
-      await Deno.utime(`${path}/${name}`, then(25), then(25));
-    }
-    await Deno.utime(`${path}/${young}`, then(23), then(23));
-    await makeFolder(path);
-    assertEquals(await folder.list(), [...old.slice(1), young].sort());
+    const kept = { "br.gif": 25, "my.tmp": 25, [half("us.gif")]: 23, [CN]: 25 };
+    await using folder = await folderOf({ ...kept, [BR]: 25, [RU]: 25 });
+    await makeFolder(folder.path);
+    assertEquals(await folder.list("."), Object.keys(kept).sort());
   });
 
-  it("that are this process's are removed at its end, and no other's", async () => {
-    await using folder = new TemporaryFolder();
-    const names = [Deno.pid, `${Deno.pid}1`, `1${Deno.pid}`]
-      .map((pid) => `br.gif.${pid}.${UUID}.tmp`);
-    for (const name of names) {
-      await Deno.writeTextFile(`${folder.path}/${name}`, "half");
-    }
-    removeTemporary(folder.path);
-    assertEquals(await folder.list("."), names.slice(1).sort());
+  it("that are a run's are removed at its end, and no other's", async () => {
+    const others = { [half("br.gif", "a11")]: 0, [half("br.gif", "1a1")]: 0 };
+    const kept = { "br.gif": 0, ...others, [CN]: 0 };
+    await using folder = await folderOf({ ...kept, [BR]: 0, [RU]: 0 });
+    removeTemporary(folder.path, "a1");
+    assertEquals(await folder.list("."), Object.keys(kept).sort());
   });
+});
 
-  it("have names of their own in processes of the same number", async () => {
+describe("a file", () => {
+  it("is whole, however many write it at a time", async () => {
     await using folder = new TemporaryFolder();
-    const program = `
-Object.defineProperty(Deno, "pid", { value: 7 });
-const { writeWhole } = await import("${ROOT}/lib/files.ts");
-const bytes = new Uint8Array(1e5).fill(Number(Deno.args[0]));
-for (let i = 0; i < 300; i++) await writeWhole("br.gif", bytes);`;
-    await Deno.writeTextFile(`${folder.path}/program.ts`, program);
-    const runs = await Promise.all(["1", "2", "3"].map((byte) =>
-      outcome(
-        new Deno.Command(Deno.execPath(), {
-          args: ["run", "-A", "program.ts", byte],
-          cwd: folder.path,
-          stdin: "null",
-          stdout: "piped",
-          stderr: "piped",
-        }).spawn(),
-      )
-    ));
-    for (const { code, stderr } of runs) assertEquals([code, stderr], [0, ""]);
-    assertEquals(await folder.list("."), ["br.gif", "program.ts"]);
-    const file = await Deno.readFile(`${folder.path}/br.gif`);
-    assertEquals(new Set(file).size, 1);
-    assertEquals(file.length, 1e5);
-  });
-
-  it("are not left behind when the file cannot have its name", async () => {
-    await using folder = new TemporaryFolder();
-    await Deno.mkdir(`${folder.path}/br.gif`);
-    const written = writeWhole(`${folder.path}/br.gif`, new Uint8Array(9));
-    assert((await written.catch((error) => error)) instanceof Error);
+    const path = `${folder.path}/br.gif`;
+    await Promise.all(Array.from({ length: 30 }, (_, i) => {
+      return writeWhole(path, new Uint8Array(1e5).fill(i), "a1");
+    }));
+    assertEquals(new Set(await Deno.readFile(path)).size, 1);
     assertEquals(await folder.list("."), ["br.gif"]);
+  });
+
+  it("that cannot be written leaves nothing, and an error that names it", async () => {
+    await using folder = await folderOf({ [CN]: 0 });
+    for (const path of [`${folder.path}/${CN}`, `${folder.path}/no/br.gif`]) {
+      const writing = () => writeWhole(path, BYTES, "a1");
+      const { message } = await assertRejects(writing, Error);
+      assertMatch(message.replace(path, ""), /^: [^:]+ \(os error \d+\)$/);
+      assertEquals(await folder.list("."), [CN]);
+    }
+  });
+
+  it("that a program holds open on Windows is waited for half a second", async () => {
+    await using folder = new TemporaryFolder();
+    const path = `${folder.path}/br.gif`;
+    const { rename } = Deno;
+    const table = [[3, 5, 4], [9, 32, 10], [99, 5, 11], [1, 13, 1]] as const;
+    for (const [refusals, error, tries] of table) {
+      let tried = 0;
+      Deno.rename = async (from, to) => {
+        if (tried++ >= refusals) return await rename(from, to);
+        throw new Error(`거부. (os error ${error}): rename '${from}'`);
+      };
+      const outcome = await writeWhole(path, BYTES, "a1").catch(String);
+      Deno.rename = rename;
+      const refused = `Error: ${path}: 거부. (os error ${error})`;
+      assertEquals(outcome, tries > refusals ? undefined : refused);
+      assertEquals(tried, tries);
+    }
   });
 });
