@@ -173,7 +173,8 @@ export class ArgumentParser<const T extends Record<string, Option>> {
    * switch would take "true" for its value, and -1 be an option.
    */
   #spell(arg: string, errors: string[]): string[] {
-    const dash = arg.match(/^(?!-)[\p{Pd}\u2212]+(?=.)/u)?.[0];
+    const dash = arg.match(/^[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+(?=.)/)
+      ?.[0];
     if (dash) {
       const text = arg.slice(dash.length);
       const isLong = /[—―﹘]|../.test(dash) || this.#names.has(`--${text}`);
@@ -201,7 +202,7 @@ export class ArgumentParser<const T extends Record<string, Option>> {
 
   /** The long name of `-l`, `--limit` or `--lim`; `--max-req` is `max_req`. */
   #nameOf(option: string): string | undefined {
-    const typed = option.replace(/(?<=^--.*)-/g, "_");
+    const typed = option.slice(0, 2) + option.slice(2).replaceAll("-", "_");
     const keys = [...this.#names.keys()].filter((key) => key.startsWith(typed));
     return this.#names.get(keys.length === 1 ? keys[0]! : typed);
   }
