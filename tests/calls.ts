@@ -162,6 +162,8 @@ function nowhere(): never {
   throw new Error("nobody catches this");
 }
 
+const SHELL = Deno.build.os === "windows" ? "cmd" : "sh";
+
 /** Tries what needs a permission. */
 export async function attempt(what: string): Promise<string> {
   const [name, path] = what.split(" ") as [string, string];
@@ -169,7 +171,7 @@ export async function attempt(what: string): Promise<string> {
     read: () => Deno.readTextFile(path),
     write: () => Deno.writeTextFile(path, "", { append: true }),
     net: () => Deno.connect({ hostname: "127.0.0.1", port: Number(path) }),
-    run: () => new Deno.Command("true").output(),
+    run: () => new Deno.Command(SHELL).output(),
     env: () => Deno.env.get("HOME"),
     sys: () => Deno.hostname(),
     ffi: () => Deno.dlopen("libc.so.6", {}),

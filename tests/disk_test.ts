@@ -3,8 +3,8 @@ import { describe, it } from "@std/testing/bdd";
 import { assertFlags, FaultSite } from "./fault_site.ts";
 import {
   has,
+  itIf,
   itOnPosix,
-  itUnless,
   outcome,
   parseReport,
   run,
@@ -23,7 +23,7 @@ function mounting(commands: string): string[] {
 }
 
 const canMount = await has("sh", "-c", "unshare -rm mount -t tmpfs x /mnt");
-const itMounts = itUnless(canMount ? "" : "nothing can be mounted here");
+const itMounts = itIf(canMount, "the right to mount");
 
 /** What is done to `downloads`, and what runs the script. */
 interface Steps {

@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { describe, it } from "@std/testing/bdd";
+import { describe } from "@std/testing/bdd";
 import { assertFlags, FaultSite, flagOf } from "./fault_site.ts";
 import {
   commandLine,
   has,
+  itIf,
   itInTerminal,
   itOnPosix,
   outcome,
@@ -75,11 +76,10 @@ function kill(pid: number, signal: Deno.Signal): void {
 
 /** What makes a program the first process of its container. */
 const NAMESPACE = ["unshare", "-rpf", "--mount-proc"];
-const hasNamespaces = await has("unshare", "-rpf", "--mount-proc", "true");
-const itAsFirst = (name: string, test: () => Promise<void>) =>
-  hasNamespaces
-    ? it(name, test)
-    : it.skip(`${name} (left out: no process namespaces here)`, test);
+const itAsFirst = itIf(
+  await has("unshare", "-rpf", "--mount-proc", "true"),
+  "process namespaces",
+);
 
 describe("Ctrl-C", () => {
   for (const script of SCRIPTS) {

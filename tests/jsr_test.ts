@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
-  itUnless,
+  itIf,
   parseReport,
   projectAtFreePorts,
   ROOT,
@@ -53,8 +53,8 @@ describe("imports.jsr.json", () => {
 
   // On Windows its cache, where a link to the running Deno is, would stay.
   const canRun = STD[0] === "--frozen" && Deno.build.os !== "windows";
-  const reason = canRun ? "" : "all tests are on JSR, or this is Windows";
-  itUnless(reason)("runs a script, and its threads, without npm", async () => {
+  const itRuns = itIf(canRun, "npm's @std, and not Windows");
+  itRuns("runs a script, and its threads, without npm", async () => {
     const answers = await jsrAnswers();
     const asked = new Set<string>();
     const options = { hostname: "127.0.0.1", port: 0, onListen() {} };

@@ -3,6 +3,7 @@ import { describe, it } from "@std/testing/bdd";
 import {
   commandLine,
   has,
+  itIf,
   outcome,
   projectAtFreePorts,
   ROOT,
@@ -10,7 +11,10 @@ import {
   TemporaryFolder,
 } from "./testing.ts";
 
-const isClone = await has("git", "-C", ROOT, "rev-parse", "HEAD");
+const itInClone = itIf(
+  await has("git", "-C", ROOT, "rev-parse", "HEAD"),
+  "git and a clone",
+);
 
 describe("where readers have the project", () => {
   it("runs beside a package.json, as after npm install deno", async () => {
@@ -26,8 +30,7 @@ describe("where readers have the project", () => {
     assertEquals([code, await folder.list()], [0, ["br.gif"]], stderr);
   });
 
-  const name = "is formatted after a git clone with core.autocrlf";
-  const test = async () => {
+  itInClone("is formatted after a clone with core.autocrlf", async () => {
     await using folder = new TemporaryFolder();
     const path = `${folder.path}/clone`;
     const words = ["clone", "-q", "-c", "core.autocrlf=true", ROOT, path];
@@ -35,7 +38,5 @@ describe("where readers have the project", () => {
     const check = [Deno.execPath(), "fmt", "--check", "--quiet"];
     const { code, stderr } = await outcome(spawn(check, { cwd: path }));
     assertEquals(code, 0, stderr);
-  };
-  if (isClone) it(name, test);
-  else it.skip(`${name} (left out: needs git and a clone)`, test);
+  });
 });

@@ -6,12 +6,16 @@ import { FaultSite, flagOf } from "./fault_site.ts";
 import {
   commandLine,
   freePort,
+  has,
+  itIf,
   itInTerminal,
+  itOnLinux,
   outcome,
   parseReport,
   quoted,
   ROOT,
   run,
+  spawn,
   start,
   TemporaryFolder,
 } from "./testing.ts";
@@ -137,11 +141,7 @@ describe("when nobody listens, a request", () => {
   });
 });
 
-const { success: hasOpenssl } = await new Deno.Command("openssl", {
-  args: ["version"],
-}).output().catch(() => ({ success: false }));
-const itSecure = (name: string, test: () => Promise<void>) =>
-  hasOpenssl ? it(name, test) : it.skip(`${name} (left out: no openssl)`, test);
+const itSecure = itIf(await has("openssl", "version"), "openssl");
 
 /** A key and a certificate of localhost that nobody but itself has signed. */
 async function certificate(folder: TemporaryFolder) {
@@ -252,14 +252,9 @@ describe("in a pseudo-terminal, a redirect", () => {
         "--allow-write=downloads",
       ],
     });
+    const line = `${KILL} ${quoted(words)}`;
     const { code, stdout } = await outcome(
-      new Deno.Command("script", {
-        args: ["-qec", `${KILL} ${quoted(words)}`, "/dev/null"],
-        cwd: folder.path,
-        stdin: "null",
-        stdout: "piped",
-        stderr: "piped",
-      }).spawn(),
+      spawn(["script", "-qec", line, "/dev/null"], { cwd: folder.path }),
     );
     const text = stdout.replaceAll("\r\n", "\n");
     assert(!/allow\?|\[y\/n/i.test(text), text);
@@ -272,18 +267,11 @@ describe("in a pseudo-terminal, a redirect", () => {
 describe("a body without end", () => {
   /** The most memory that a process has had so far, in megabytes. */
   const memory = async (pid: number) => {
-    const args = [`/proc/${pid}/status`];
-    const { stdout } = await new Deno.Command("cat", { args }).output();
-    const status = new TextDecoder().decode(stdout);
-    return Number(status.match(/^VmHWM:\s+(\d+) kB$/m)![1]) / 1024;
+    const { stdout } = await outcome(spawn(["cat", `/proc/${pid}/status`]));
+    return Number(stdout.match(/^VmHWM:\s+(\d+) kB$/m)![1]) / 1024;
   };
   for (const fault of ["gzip bomb", "x-gzip bomb", "endless chunks"] as const) {
-    const name = `takes no more memory than it needs: ${fault}`;
-    if (Deno.build.os !== "linux") {
-      it.skip(`${name} (left out: needs /proc)`, () => {});
-      continue;
-    }
-    it(name, async () => {
+    itOnLinux(`takes no more memory than it needs: ${fault}`, async () => {
       await using folder = new TemporaryFolder();
       await using site = new FaultSite({ AA: fault, AB: "no answer" });
       const args = ["-s", site.url, "-m", "1", "-t", "60", "AA", "AB"];

@@ -24,8 +24,10 @@ export function freePort(): number {
     try {
       Deno.listen({ hostname: "127.0.0.1", port }).close();
       return port;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    } catch (error) { // Windows keeps some for itself.
+      const { AddrInUse, PermissionDenied } = Deno.errors;
+      if (error instanceof AddrInUse) continue;
+      if (!(error instanceof PermissionDenied)) throw error;
     }
   }
 }

@@ -6,7 +6,6 @@ import {
   FLAGS,
   itInTerminal,
   type Outcome,
-  outcome,
   parseReport,
   projectAtFreePorts,
   ROOT,

@@ -5,6 +5,7 @@ import { FaultSite } from "./fault_site.ts";
 import {
   commandLine,
   has,
+  itIf,
   itInTerminal,
   itOnLinux,
   outcome,
@@ -50,11 +51,10 @@ describe("what is written", () => {
   });
 });
 
-const hasPerl = Deno.build.os === "linux" && await has("perl", "-v");
-const itPerl = (name: string, test: () => Promise<void>) =>
-  hasPerl
-    ? it(name, test)
-    : it.skip(`${name} (left out: needs Linux and perl)`, test);
+const itPerl = itIf(
+  Deno.build.os === "linux" && await has("perl", "-v"),
+  "Linux and perl",
+);
 
 describe("a script", () => {
   itPerl("waits for a pipe that does not block", async () => {

@@ -38,42 +38,37 @@ export async function has(
   program: string,
   ...args: string[]
 ): Promise<boolean> {
-  const command = new Deno.Command(program, {
-    args,
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  });
   try {
+    const piped = { stdin: "null", stdout: "null", stderr: "null" } as const;
+    const command = new Deno.Command(program, { args, ...piped });
     return (await command.output()).success;
-  } catch { // It is not there.
+  } catch { // There is none of that name.
     return false;
   }
 }
 
-/** A test, or one that is left out here, which says so in its name. */
-export type It = (name: string, test: () => Promise<void>) => void;
-
-/** `it`, or, for a reason, what leaves a test out. */
-export function itUnless(reason: string): It {
-  return reason
-    ? (name, test) => it.skip(`${name} (left out: ${reason})`, test)
-    : it;
+/** `it`, or, where a test has not what it needs, one whose name says so. */
+export function itIf(
+  isThere: boolean,
+  needs: string,
+): (name: string, test: () => Promise<void>) => void {
+  if (isThere) return it;
+  return (name, test) => it.skip(`${name} (left out: needs ${needs})`, test);
 }
 
 const { os } = Deno.build;
-const hasScript = os === "linux" && await has("script", "--version");
-
-/** A test in a pseudo-terminal. */
-export const itInTerminal: It = itUnless(
-  hasScript ? "" : "needs util-linux script",
-);
 
 /** A test of what POSIX has: a shell, signals, `/dev`. */
-export const itOnPosix: It = itUnless(os === "windows" ? "not on Windows" : "");
+export const itOnPosix = itIf(os !== "windows", "a POSIX system");
 
 /** A test of what Linux has, as `/dev/full`. */
-export const itOnLinux: It = itUnless(os === "linux" ? "" : "needs Linux");
+export const itOnLinux = itIf(os === "linux", "Linux");
+
+/** A test in a pseudo-terminal. */
+export const itInTerminal = itIf(
+  os === "linux" && await has("script", "--version"),
+  "util-linux script",
+);
 
 /** Wait for a future that somebody runs, as a reader would. */
 export async function resultOf<R>(future: Future<R>): Promise<R> {
