@@ -184,7 +184,7 @@ describe("a script", () => {
 
   it("answers a bad command line with one line and the usage", async () => {
     await using server = countingServer(1);
-    const args = ["-s", server.url, "br", "-m", "1e3"];
+    const args = ["-s", server.url, "br", "-m", "0"];
     const { code, stdout, stderr, saved } = await runThere("asyncio", args);
     assertEquals([code, stdout, saved], [2, "", []]);
     assertMatch(
@@ -248,13 +248,11 @@ const run = async (style, line) => {
 };
 await run(threadpool, "-s LOCAL -l 3");
 await run(asyncio, "-s ERROR -l 4");
-const enough = (async () => {
-  while (common.run.signal.aborted || !Deno.args.includes("DELAY")) await delay(5);
-  await delay(200);
-  common.run.abort(new exit.KeyboardInterrupt(130));
-})();
-await run(threadpool, "-s DELAY -a");
-await enough;
+const interrupted = (...args) => {
+  delay(200).then(() => common.run.abort(new exit.KeyboardInterrupt(130)));
+  return threadpool(...args);
+};
+await run(interrupted, "-s DELAY -a");
 Deno.exitCode = 0;
 await run(sequential, "-s LOCAL -l 5");
 await run(asyncio, "-s LOCAL -l 6");
@@ -301,6 +299,8 @@ describe("the functions of the chapter, called without main,", () => {
       copy,
       `${STYLES}
 const [local, late] = ["${local.url}", "${late.url}"];
+console.log(await downloadOne("BR", local).catch(({ message }) => message));
+Deno.mkdirSync("downloads");
 console.log(await downloadOne("BR", local, true));
 for (let again = 0; again < 2; again++) {
   const image = await common.getFlag(local, "US");
@@ -314,7 +314,10 @@ for (const style of [sequential, threadpool, asyncio]) {
 }`,
     );
     assertEquals([code, stderr], [0, ""]);
-    assertMatch(stdout, /^BR OK\n\{ status: "ok", cc: "BR" \}$/m);
+    assertMatch(
+      stdout,
+      /^downloads\/br\.gif: .+\nBR OK\n\{ status: "ok", cc: "BR" \}$/m,
+    );
     const counters = stdout.match(/Counter \{[^}]*\}/g);
     const [two, one] = [
       "Counter { ok: 1, not_found: 1, error: 0 }",
