@@ -57,13 +57,10 @@ function ignoresHangup(): boolean {
   return !Deno.stdout.isTerminal() && !Deno.stderr.isTerminal();
 }
 
-/** What a signal aborts, and what is cleaned up before the process is ended. */
-interface Interruptible {
-  run: Pick<AbortController, "abort" | "signal">;
-  cleanUp: () => void;
-}
+/** What a signal aborts. */
+export type Interruptible = Pick<AbortController, "abort" | "signal">;
 
-let current: Interruptible | undefined;
+let current: { run: Interruptible; cleanUp: () => void } | undefined;
 let interrupted = -Infinity;
 let isListening = false;
 
@@ -76,7 +73,7 @@ let isListening = false;
  * @returns After its `using` block the first Ctrl-C ends the process.
  */
 export function abortOnInterrupt(
-  run: Interruptible["run"],
+  run: Interruptible,
   cleanUp: () => void = () => {},
 ): Disposable {
   current = { run, cleanUp };
