@@ -64,12 +64,11 @@ async function startUnlessThere(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { port } = SITES[label]!;
-  const server = await findServer(port, signal);
-  if (server === "there") return true;
+  if (await findServer(port, signal) === "there") return true;
   // Windows takes 2 s to refuse: whether a server is there, the start tells.
   const site = await startSite(label, port, signal);
-  if (!site && server === "none") return true; // Somebody came first.
-  if (!site) {
+  if (!site) { // The port is taken. Windows may try [::1] for 2 s first.
+    if (await findServer(port, signal, 10 * PATIENCE) !== "silent") return true;
     throw new SystemExit(
       `The server at localhost:${port} takes no connection`,
     );
@@ -88,8 +87,9 @@ async function startUnlessThere(
 async function findServer(
   port: number,
   signal: AbortSignal,
+  patience = PATIENCE,
 ): Promise<"there" | "none" | "silent"> {
-  const timer = AbortSignal.timeout(1000 * PATIENCE);
+  const timer = AbortSignal.timeout(1000 * patience);
   try {
     const either = AbortSignal.any([signal, timer]);
     const address = { hostname: "localhost", port, signal: either };
