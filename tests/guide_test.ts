@@ -1,234 +1,232 @@
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+/**
+ * The reading guide: its code is the source's, its numbers are those of the
+ * code, and its commands do what it says.
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { processArgs } from "../flags2_common.ts";
-import { UsageError } from "../lib/argparse.ts";
-import { ROOT } from "./testing.ts";
+import {
+  commandLine,
+  itOnPosix,
+  type Outcome,
+  outcome,
+  parseReport,
+  projectAtFreePorts,
+  ROOT,
+  spawn,
+} from "./testing.ts";
 
-/** Each numbered script, with how many steps the book has for it. */
-const STEPS = {
-  "flags2_common.ts": 6,
-  "flags2_sequential.ts": 12,
-  "flags2_threadpool.ts": 16,
-  "flags2_asyncio.ts": 15,
-};
+const GUIDES = ["reading-guide.md", "reading-guide.ko.md"];
+const [ENGLISH, KOREAN] = await Promise.all(
+  GUIDES.map((name) => Deno.readTextFile(`${ROOT}/docs/${name}`)),
+) as [string, string];
 
-/** The guides, each with its words for a step that the code does not have. */
-const GUIDES = {
-  "docs/reading-guide.md": "_No counterpart._",
-  "docs/reading-guide.ko.md": "_대응 없음._",
-};
+/** How many numbers each list of the book has; 18.4 begins with the one of 8. */
+const NUMBERS = [6, 12, 16, 8, 15];
 
-/** The other pages. */
-const OWN_SCRIPT = "docs/own-script.md";
-const FAULTS = "docs/faults.md";
+const FENCED = /^```(.*)\n([^]*?)^```$/gm;
 
-/** Names that the pages take from Python. */
-const PYTHON = new Set([
-  "Enum",
-  "FetchError",
-  "Lock",
-  "ProcessPoolExecutor",
-  "Semaphore",
-  "Thread",
-  "argparse",
-  "as_completed",
-  "download_many",
-  "download_one",
-  "downloader_coro",
-  "else",
-  "except",
-  "get_flag",
-  "multiprocessing",
-  "namedtuple",
-  "queue",
-  "raise_for_status",
-  "requests",
-  "with",
-]);
+/** What is in the code blocks of a text that have this after their fence. */
+function blocks(text: string, info: string): string[] {
+  return [...text.matchAll(FENCED)]
+    .filter(([, given]) => given === info).map(([, , block]) => block!);
+}
 
-/** What else stands in code spans: commands, outputs, and names to be. */
-const OTHER = new Set([
-  "*** Is a directory",
-  "-a 100",
-  "-al 100",
-  "-c deno.json",
-  "// (7)",
-  "CD OK",
-  "EG OK",
-  "IN OK",
-  'Import "@std/async/pool" not a dependency',
-  "Timed out after 10 s",
-  "async for",
-  "docs/bar.ts",
-  "downloads/",
-  "echo $?",
-  "flags2_asyncio",
-  "flags2_batches.ts",
-  "npx --yes deno@2.9.6",
-  "~/.deno/bin",
-]);
+/** What stands between backticks in the prose, each once. */
+function spans(text: string): string[] {
+  const found = text.replace(FENCED, "").matchAll(/`([^`]+)`/g);
+  return [...new Set(Array.from(found, ([, span]) => span!))].sort();
+}
 
-const read = (path: string) => Deno.readTextFile(`${ROOT}/${path}`);
+/** The parts of a guide, each from its heading on. */
+const sections = (guide: string) => guide.split(/^(?=##+ )/m);
 
-/** The callouts of a file, sorted. */
-function callouts(text: string): number[] {
-  return [...text.matchAll(/\/\/((?: \(\d+\))+)$/gm)]
+/** The numbers of the rows of a table. */
+function rows(section: string): number[] {
+  return Array.from(section.matchAll(/^\| (\d+) +\|/gm), ([, n]) => Number(n));
+}
+
+/** The numbers in the comments of some code, sorted. */
+function callouts(code: string): number[] {
+  return [...code.matchAll(/\/\/((?: \(\d+\))+)$/gm)]
     .flatMap(([, numbers]) => numbers!.match(/\d+/g)!.map(Number))
     .sort((a, b) => a - b);
 }
 
-/** What a guide says in a section, by number; numbers in the guide's order. */
-function explained(guide: string, heading: RegExp): [number, string][] {
-  const section = guide.split(/^##+ /m).find((part) => heading.test(part));
-  if (!section) throw new Error(`no section ${heading}`);
-  return section.split(/^(?=\d+\. )/m).slice(1).map((step) => {
-    const [, number, text] = step.match(/^(\d+)\. +(.*)/s)!;
-    return [Number(number), text!];
+for (const [i, guide] of [ENGLISH, KOREAN].entries()) {
+  describe(GUIDES[i]!, () => {
+    const numbered = sections(guide).filter((part) => rows(part).length > 0);
+
+    it("explains each number of the book, in its order", () => {
+      assertEquals(
+        numbered.map(rows),
+        NUMBERS.map((n) => Array.from({ length: n }, (_, i) => i + 1)),
+      );
+    });
+
+    for (const section of numbered) {
+      const code = blocks(section, "ts ignore");
+      if (code.length === 0) continue; // 18.4's first list has that of common.
+      const [, script] = section.match(/^## (\w+\.ts)/)!;
+      it(`has the code of ${script}, with all its numbers`, async () => {
+        const source = await Deno.readTextFile(`${ROOT}/${script}`);
+        for (const block of code) {
+          const line = block.split("\n").find((it) => !source.includes(it));
+          assert(`\n${source}`.includes(`\n${block}`), `not there: ${line}`);
+          assertMatch(block, /^(export|import) [^]*\n}\n$/);
+        }
+        assertEquals(callouts(code.join("")), callouts(source));
+        assertEquals(callouts(source), rows(section));
+      });
+    }
   });
 }
 
-/** From 1 to `n`. */
-function numbers(n: number): number[] {
-  return Array.from({ length: n }, (_, i) => i + 1);
-}
-
-const BLOCK = /^```.*?^```$/gms;
-
-/** Blocks of code, which are no prose. */
-function blocks(page: string): string[] {
-  return page.match(BLOCK) ?? [];
-}
-
-/** What stands between backticks in the prose. */
-function spans(page: string): string[] {
-  return [...page.replace(BLOCK, "").matchAll(/`([^`]+)`/g)]
-    .map(([, span]) => span!);
-}
-
-/** The code of the project, without its comments. */
-async function code(): Promise<string> {
-  let text = "";
-  for (const folder of [".", "lib", "site", "docs"]) {
-    for await (const { name } of Deno.readDir(`${ROOT}/${folder}`)) {
-      if (name.endsWith(".ts")) text += await read(`${folder}/${name}`);
+describe("the guides", () => {
+  it("have the same code, commands and names, part by part", () => {
+    const korean = sections(KOREAN);
+    for (const [i, part] of sections(ENGLISH).entries()) {
+      const other = korean[i] ?? "";
+      assertEquals(other.match(FENCED), part.match(FENCED));
+      assertEquals(spans(other), spans(part));
     }
-  }
-  return text.replace(/\/\*[^]*?\*\/|\/\/ .*$/gm, "");
+    assertEquals(korean.length, sections(ENGLISH).length);
+  });
+
+  it("say rightly that two scripts are the same from the loop on", () => {
+    const [threadpool, asyncio] = blocks(ENGLISH, "ts ignore")
+      .filter((block) => block.includes("doneIter"))
+      .map((block) => block.slice(block.indexOf("  for await")))
+      .map((block) => block.replace(/ \/\/( \(\d+\))+$/gm, ""));
+    assertEquals(threadpool, asyncio);
+  });
+});
+
+/** Words of `deno run -P`, with @std from where these tests have it. */
+const RUN_P = commandLine("asyncio", [], { permissions: ["-P"] }).slice(0, -1);
+
+/** A folder of the scripts, and what a reader types in it. */
+async function reader() {
+  const project = await projectAtFreePorts();
+  const docs = `${project.path}/docs`;
+  await Deno.mkdir(docs);
+  await Deno.copyFile(`${ROOT}/docs/primes.ts`, `${docs}/primes.ts`);
+  // Less patience is needed for the same bar.
+  const [bar] = blocks(ENGLISH, "ts ignore");
+  await Deno.writeTextFile(`${docs}/bar.ts`, bar!.replace("(10)", "(1)"));
+  const type = (command: string): Promise<Outcome> => {
+    const [, args] = command.match(/^deno run -P (.*)/) ?? [];
+    const words = args ? [...RUN_P, ...args.split(" ")] : ["sh", "-c", command];
+    const options = { cwd: project.path, env: { NO_COLOR: "1" } };
+    return outcome(spawn(words, options));
+  };
+  return Object.assign(project, { type });
 }
 
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(`${ROOT}/${path}`).isFile;
-  } catch {
-    return false;
-  }
+/** The commands of an experiment. */
+function experiment(n: number): string[] {
+  const section = sections(ENGLISH).find((it) => it.startsWith(`### ${n}. `))!;
+  return blocks(section, "sh").join("").trimEnd().split("\n");
 }
 
-/** What a name like `Deno.Command` stands for in this runtime. */
-function inRuntime(name: string): unknown {
-  return name.split(".").reduce(
-    // deno-lint-ignore no-explicit-any
-    (value: any, key) => value?.[key],
-    globalThis,
+/** What was printed, without what is another each time. */
+function shape(printed: string): string[] {
+  return printed.trimEnd().split("\n").map((line) =>
+    line.replace(/localhost:\d+/, "localhost").replace(/█+/, "█")
+      .replace(/\d\d:\d\d<.*/, "").replace(/\d+\.\d\ds$/, "")
+      .replace(/^\d+ (flags|errors)/, "$1")
   );
 }
 
-for (const [path, without] of Object.entries(GUIDES)) {
-  describe(path, () => {
-    for (const [script, steps] of Object.entries(STEPS)) {
-      it(`explains each step of ${script} once, and the code has it`, async () => {
-        const heading = new RegExp(`^${script}\n`);
-        const all = explained(await read(path), heading);
-        assertEquals(all.map(([number]) => number), numbers(steps));
-        assertEquals(callouts(await read(script)), numbers(steps));
-      });
-    }
+/** The codes that a verbose run tells of, in its order. */
+function codesTold(stdout: string): string[] {
+  const lines = stdout.split(/^-{20}$/m)[0]!.trimEnd().split("\n").slice(3);
+  return lines.map((line) => line.match(/\b[A-Z]{2}\b/)![0]);
+}
 
-    it("explains each step of the first part of 18.4", async () => {
-      const all = explained(await read(path), /^flags2_asyncio\.ts.+\n/);
-      assertEquals(all.map(([number]) => number), numbers(8));
+describe("what the guide says to type", () => {
+  it("prints for the chapter's runs what is shown", async () => {
+    await using project = await reader();
+    const shown = blocks(ENGLISH, "console")[0]!.split(/^\$ /m).slice(1);
+    assertEquals(shown.length, 3);
+    await Promise.all(shown.map(async (run) => {
+      const [command, ...printed] = run.split("\n");
+      const { code, stdout, stderr } = await project.type(command!);
+      const started = printed.findIndex((it) => it.startsWith("Started "));
+      const [line] = printed.splice(started, 1);
+      assertEquals(code, 0);
+      assertEquals(shape(stdout), shape(printed.join("\n")));
+      assert(stderr.endsWith(`${line}\n`), stderr);
+      const { flags, notFound, errors } = parseReport(stdout);
+      const sum = parseReport(printed.join("\n"));
       assertEquals(
-        all.filter(([_, text]) => text.startsWith(without)).map(([n]) => n),
-        [1, 3, 4, 7],
+        flags + notFound + errors,
+        sum.flags + sum.notFound + sum.errors,
       );
-    });
-  });
-}
-
-for (const path of [...Object.keys(GUIDES), OWN_SCRIPT, FAULTS]) {
-  describe(path, () => {
-    it("breaks no code span across lines", async () => {
-      assertEquals(
-        spans(await read(path)).filter((it) => it.includes("\n")),
-        [],
-      );
-    });
-
-    it("links to what is there", async () => {
-      const page = await read(path);
-      const headings = [...page.matchAll(/^##+ (.*)$/gm)].map(([_, heading]) =>
-        heading!.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "")
-          .replaceAll(" ", "-")
-      );
-      for (const [, text, link] of page.matchAll(/\[([^\]]*)\]\(([^)]*)\)/g)) {
-        const [file, hash] = link!.split("#");
-        if (!file) {
-          assert(headings.includes(hash!), `no heading #${hash}`);
-          continue;
-        }
-        const target = await read(`docs/${file}`);
-        if (!hash) continue;
-        // A line of a script, which is where the name is defined.
-        const name = text!.replaceAll("`", "");
-        const line = target.split("\n")[+hash.slice(1) - 1] ?? "";
-        assertMatch(line, new RegExp(`^export .*\\b${name}\\b`), link);
-      }
-    });
-  });
-}
-
-for (const path of [...Object.keys(GUIDES), OWN_SCRIPT]) {
-  describe(path, () => {
-    it("names only what is in the code", async () => {
-      const source = await code();
-      const names = new Set([...source.match(/[\w$]+/g)!, ...PYTHON]);
-      const isKnown = (span: string) =>
-        /^[\w$.]+$/.test(span)
-          ? span.split(".").every((name) => names.has(name)) ||
-            inRuntime(span) !== undefined
-          : source.includes(span);
-      const unknown = spans(await read(path)).filter((span) =>
-        !isKnown(span) && !isFile(span) && !OTHER.has(span)
-      );
-      assertEquals(unknown, []);
-    });
-  });
-}
-
-describe("The guides", () => {
-  it("have the same commands and code", async () => {
-    const [english, korean] = await Promise.all(
-      Object.keys(GUIDES).map(async (path) => blocks(await read(path))),
-    );
-    assert(english!.length > 5);
-    assertEquals(english, korean);
+    }));
   });
 
-  it("say rightly that two scripts are the same from the loop on", async () => {
-    const [threadpool, asyncio] = await Promise.all(
-      ["threadpool", "asyncio"].map(async (script) => {
-        const text = await read(`flags2_${script}.ts`);
-        return text.slice(text.indexOf("  let doneIter"))
-          .replace(/(?: \/\/)?(?: \(\d+\))+$/gm, "");
+  it("shows the chapter's first bar", async () => {
+    await using project = await reader();
+    const [command] = spans(ENGLISH).filter((it) => it.endsWith("bar.ts"))
+      .filter((it) => it.startsWith("deno"));
+    const { code, stdout } = await project.type(command!);
+    assertEquals(code, 0);
+    assertMatch(stdout, /^100%\|█{10}\| 1000\/1000 \[.*\]\n$/);
+  });
+
+  it("makes connections set the time, in experiment 1", async () => {
+    await using project = await reader();
+    await Promise.all(
+      experiment(1).map(async (command) => {
+        const { stdout } = await project.type(command);
+        const { flags, notFound, elapsed } = parseReport(stdout);
+        assertEquals(flags + notFound, command.includes("-l 10") ? 10 : 78);
+        const connections = Number(command.match(/-m (\d+)/)?.[1] ?? 1);
+        const rounds = Math.ceil((flags + notFound) / connections);
+        assert(elapsed > rounds * 0.5 - 0.1, stdout);
       }),
     );
-    assertEquals(threadpool, asyncio);
-    assertMatch(threadpool!, /^ +let doneIter[^]*await main/);
   });
 
-  it("say rightly that a bad code is refused with -e and -a, too", () => {
-    for (const option of ["-e", "-a"]) {
-      assertThrows(() => processArgs([option, "100"], 5), UsageError);
+  it("tells the codes as they are done, in experiment 2", async () => {
+    await using project = await reader();
+    await Promise.all(
+      experiment(2).map(async (command) => {
+        const codes = codesTold((await project.type(command)).stdout);
+        if (!command.endsWith("-m 1")) codes.sort();
+        assertEquals(codes, "BD BR CD CN DE EG ET FR ID IN".split(" "));
+      }),
+    );
+  });
+
+  itOnPosix("counts an error and is stopped by one, in 3", async () => {
+    await using project = await reader();
+    const [counted, remove, make, pool, sequential, again] = experiment(3);
+    const { code, stdout } = await project.type(counted!);
+    assertEquals([code, parseReport(stdout).errors], [0, 2]);
+    for (const command of [remove, make]) await project.type(command!);
+    for (const command of [pool, sequential]) {
+      const { code, stdout, stderr } = await project.type(command!);
+      const { flags, notFound, errors, notTried } = parseReport(stdout);
+      assertEquals([flags + notFound + notTried, errors], [4, 0]);
+      assert(notTried >= 1 && !codesTold(stdout).includes("BR"), stdout);
+      if (command === sequential) assertEquals([flags, notTried], [0, 4]);
+      const line = stderr.trimEnd().split("\n").at(-1)!;
+      assert(spans(ENGLISH).includes(line), line);
+      assertEquals(code, 1);
     }
+    assertEquals((await project.type(again!)).code, 0);
+    assertEquals((await project.type(pool!)).code, 0);
+  });
+
+  it("counts primes, in experiment 4", async () => {
+    await using project = await reader();
+    await Promise.all(
+      experiment(4).map(async (command) => {
+        const { stdout } = await project.type(command);
+        assert(stdout.includes("\n664579 primes below 10000000"), stdout);
+      }),
+    );
   });
 });
