@@ -14,12 +14,8 @@ import type { ThreadPoolOptions } from "./lib/futures.ts";
 import { isWholeGif } from "./lib/gif.ts";
 import { realPath, requirePermissions } from "./lib/permissions.ts";
 import { exemptLocalhost } from "./lib/proxy.ts";
-import {
-  ConnectionError,
-  get,
-  HTTPError,
-  type RequestOptions,
-} from "./lib/requests.ts";
+import type { RequestOptions } from "./lib/requests.ts";
+import { ConnectionError, get, HTTPError } from "./lib/requests.ts";
 import { colored, ENVIRONMENT, print, show } from "./lib/terminal.ts";
 import { readCodes, urlOf } from "./site/sites.ts";
 import { endSites, ensureSite } from "./site/start.ts";
@@ -72,28 +68,22 @@ export class Counter implements Record<HTTPStatus, number> {
 export interface Run extends RequestOptions {
   /** Ends the run: after Ctrl-C, or an error that is not a failed request. */
   abort(reason: unknown): void;
-  /** Whose the files are that are not whole yet. */
+  /** Names the files that `main` has to clean up; without it there is none. */
   readonly id: string;
 }
 
 function newRun(options: Partial<Run> = {}): Run {
   const controller = new AbortController();
   const abort = (reason: unknown) => controller.abort(reason);
-  const id = crypto.randomUUID().slice(0, 8);
-  return { timeout: 10, signal: controller.signal, abort, id, ...options };
+  return { timeout: 10, id: "", signal: controller.signal, abort, ...options };
 }
 
 /** The state of the whole run, not of one country code; `main` begins a new one. */
 export let run: Run = newRun();
 
 /** Each thread's first call: its `run` is a part of the process's. */
-export function joinRun(
-  signal: AbortSignal,
-  timeout: number,
-  id: string,
-  revives: boolean,
-): void {
-  run = newRun({ signal, timeout, id, ...revives && { revive: ensureSite } });
+export function joinRun(signal: AbortSignal, timeout: number, id = ""): void {
+  run = newRun({ signal, timeout, id, ...id && { revive: ensureSite } });
 }
 
 /** What a thread needs to download. */
@@ -101,7 +91,7 @@ export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
   module: import.meta.url,
   permissions: DOWNLOAD_PERMISSIONS,
   initializer: joinRun,
-  initargs: [run.signal, run.timeout, run.id, run.revive !== undefined],
+  initargs: [run.signal, run.timeout, run.id],
 });
 
 /**
@@ -193,9 +183,7 @@ export function finalReport(
 }
 
 /** `1 flag`, `2 flags`. */
-function count(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? "" : "s"}`;
-}
+const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
 /**
  * The codes that are asked for: every possible one, or all that have a flag, or
@@ -217,7 +205,7 @@ export function expandCcArgs(
 
 // deno-lint-ignore explicit-function-return-type
 function argumentParser(defaultConcurReq: number) {
-  const atLeastOne = { whole: true, min: 1 };
+  const bounds = { whole: true, min: 1 };
   return new ArgumentParser({
     description:
       "Download flags for country codes. Default: top 20 countries by population.",
@@ -230,10 +218,10 @@ function argumentParser(defaultConcurReq: number) {
   }, {
     all: { flag: "-a", help: "get all available flags (AD to ZW)" },
     every: { flag: "-e", help: "get flags for every possible code (AA...ZZ)" },
-    limit: { flag: "-l N", bounds: atLeastOne, help: "limit to N first codes" },
+    limit: { flag: "-l N", bounds, help: "limit to N first codes" },
     max_req: {
       flag: "-m CONCURRENT",
-      bounds: atLeastOne,
+      bounds,
       default: defaultConcurReq,
       help: "maximum concurrent requests (default=%(default)s)",
     },
@@ -289,8 +277,9 @@ export async function main(
 ): Promise<void> {
   const parser = argumentParser(defaultConcurReq);
   exemptLocalhost();
-  run = newRun({ revive: ensureSite });
-  using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, run.id));
+  const id = crypto.randomUUID().slice(0, 8);
+  run = newRun({ id, revive: ensureSite });
+  using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, id));
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
     if (args.help) return print(parser.help);
@@ -298,8 +287,8 @@ export async function main(
     const baseUrl = SERVERS[server] ?? server;
     const concurReq = Math.min(args.maxReq, maxConcurReq, ccList.length);
     run.timeout = args.timeout;
-    const net = [new URL(baseUrl).host];
-    requirePermissions({ ...DOWNLOAD_PERMISSIONS, net });
+    const { host } = new URL(baseUrl);
+    requirePermissions({ ...DOWNLOAD_PERMISSIONS, net: [host] });
     await makeFolder(DEST_DIR);
     print(initialReport(ccList, concurReq, server));
     await ensureSite(baseUrl, run.signal);
@@ -309,9 +298,7 @@ export async function main(
     const { ok, not_found, error } = counter;
     const notTried = ccList.length - (ok + not_found + error);
     print(finalReport(counter, notTried, elapsed));
-    if (notTried !== 0) {
-      throw new SystemExit("some downloads are unaccounted for");
-    }
+    if (notTried) throw new SystemExit("some downloads are unaccounted for");
   } catch (error) {
     run.abort(error);
   } finally {

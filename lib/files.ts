@@ -5,7 +5,7 @@
  */
 
 /** What the name of a file that is not whole yet ends with; first, its run. */
-const TEMPORARY = /\.(\w+)\.[\da-f]{8}-[\da-f-]{27}\.tmp$/;
+const TEMPORARY = /\.(\w*)\.[\da-f]{8}-[\da-f-]{27}\.tmp$/;
 
 /** Milliseconds: a day, for a process that is stopped, and a disk's own clock. */
 const ABANDONED = 24 * 3600 * 1000;
@@ -52,7 +52,7 @@ export function removeTemporary(folder: string, run?: string): void {
   // At once: waiting for each of the names would cost more than all of them.
   for (const { name } of Deno.readDirSync(folder)) {
     const [, writer] = name.match(TEMPORARY) ?? [];
-    if (!writer || run && writer !== run) continue;
+    if (writer === undefined || run && writer !== run) continue;
     try {
       const { mtime } = Deno.statSync(`${folder}/${name}`);
       const isOver = run || Date.now() - mtime!.getTime() > ABANDONED;
