@@ -49,6 +49,7 @@ export async function downloadMany( // (1)
     const future = new LazyFuture(() => downloadOne(cc, baseUrl, verbose));
     toDoMap.set(future, cc);
   }
+  // Nobody reads it: its calls are made all the same.
   pooledMap(concurReq, toDoMap.keys(), (future) => future.start()); // (2)
   let doneIter = asCompleted(toDoMap.keys()); // (4)
   if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length }); // (5)

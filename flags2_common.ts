@@ -20,7 +20,7 @@ import { colored, ENVIRONMENT, print, show } from "./lib/terminal.ts";
 import { readCodes, urlOf } from "./site/sites.ts";
 import { endSites, ensureSite } from "./site/start.ts";
 
-export { ConnectionError, HTTPError };
+export { ConnectionError, HTTPError }; // A thread's errors are theirs again.
 
 /** The twenty most populous countries when the chapter was written. */
 export const POP20_CC: string[] =
