@@ -302,8 +302,10 @@ export async function main(
   } catch (error) {
     run.abort(error);
   } finally {
+    const { aborted, reason } = run.signal;
+    run.abort("over"); // Nobody waits for a request now: it would start a site.
     await endSites();
-    if (run.signal.aborted) reportError(run.signal.reason, parser.usage);
+    if (aborted) reportError(reason, parser.usage);
     run = newRun();
   }
 }

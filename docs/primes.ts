@@ -32,10 +32,7 @@ export function countPrimes(start: number, end: number): number {
 if (import.meta.main) {
   const maxWorkers = Number(Deno.args[0] ?? 1);
   const t0 = performance.now();
-  await using executor = new ThreadPoolExecutor({
-    maxWorkers,
-    module: import.meta.url,
-  });
+  await using executor = new ThreadPoolExecutor({ maxWorkers });
   const size = LIMIT / PARTS;
   const futures = Array.from({ length: PARTS }, (_, i) => {
     return executor.submit(countPrimes, i * size, (i + 1) * size);

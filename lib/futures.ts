@@ -6,7 +6,7 @@
  */
 
 import { pooledMap } from "@std/async/pool";
-import type { Answer, Call } from "./worker.ts";
+import type { Answer, Call, Copy } from "./worker.ts";
 
 /** Makes a future's call, once; fulfilled when it has ended, never rejected. */
 let start: (future: Future<unknown>) => Promise<void>;
@@ -18,8 +18,9 @@ let start: (future: Future<unknown>) => Promise<void>;
 export class Future<R> {
   readonly #call: () => R | Promise<R>;
   readonly #ended = Promise.withResolvers<void>();
-  #state: "pending" | "running" | "finished" | "cancelled" = "pending";
-  #outcome: PromiseSettledResult<R> | undefined;
+  #state: "pending" | "running" | "returned" | "raised" | "cancelled" =
+    "pending";
+  #outcome: unknown;
 
   /** Nothing is called yet. */
   constructor(call: () => R | Promise<R>) {
@@ -27,29 +28,27 @@ export class Future<R> {
   }
 
   static {
-    start = (future) => {
-      if (future.#state === "pending") future.#start();
-      return future.#ended.promise;
-    };
+    start = (future) => future.#start();
   }
 
   async #start(): Promise<void> {
+    if (this.#state !== "pending") return await this.#ended.promise;
     this.#state = "running";
     try {
-      this.#outcome = { status: "fulfilled", value: await this.#call() };
-      this.#state = "finished";
-    } catch (reason) {
-      const isCancelled = reason instanceof DOMException &&
-        reason.name === "AbortError";
-      this.#outcome = { status: "rejected", reason };
-      this.#state = isCancelled ? "cancelled" : "finished";
+      this.#outcome = await this.#call();
+      this.#state = "returned";
+    } catch (error) {
+      const isAbort = error instanceof DOMException &&
+        error.name === "AbortError";
+      this.#outcome = error;
+      this.#state = isAbort ? "cancelled" : "raised";
     }
     this.#ended.resolve();
   }
 
   /** Whether the call has ended, whichever way. */
   get done(): boolean {
-    return this.#outcome !== undefined;
+    return this.#state !== "pending" && this.#state !== "running";
   }
 
   /** Whether it was given up: it threw an `AbortError`. */
@@ -58,15 +57,18 @@ export class Future<R> {
   }
 
   /**
-   * What the call returned. It does not block, as Python's may.
+   * What the call returned. It does not wait, as Python's does: a loop over
+   * {@linkcode asCompleted} waits, for one future, too.
    *
    * @throws {unknown} What the call threw.
    * @throws {Error} When the call is not done.
    */
   result(): R {
-    if (!this.#outcome) throw new Error("the future is not done");
-    if (this.#outcome.status === "rejected") throw this.#outcome.reason;
-    return this.#outcome.value;
+    if (this.#state === "returned") return this.#outcome as R;
+    if (this.done) throw this.#outcome;
+    const loop =
+      "for await (const done of asCompleted([future])) done.result()";
+    throw new Error(`${this} is not done; this waits for it: ${loop}`);
   }
 
   /**
@@ -76,22 +78,26 @@ export class Future<R> {
   addDoneCallback(callback: (future: this) => void): void {
     this.#ended.promise.then(() => callback(this)).catch(console.error);
   }
+
+  /** As Python shows it: `<Future state=finished returned 42>`. */
+  toString(): string {
+    const { name } = this.constructor;
+    if (!this.done || this.cancelled) return `<${name} state=${this.#state}>`;
+    const what = this.#outcome instanceof Error
+      ? this.#outcome.constructor.name
+      : Deno.inspect(this.#outcome, { compact: true, breakLength: Infinity });
+    return `<${name} state=finished ${this.#state} ${what}>`;
+  }
+
+  /** What `console.log` and `Deno.inspect` show. */
+  [Symbol.for("Deno.customInspect")](): string {
+    return this.toString();
+  }
 }
 
 /**
  * A future without an executor: like a coroutine object of Python, it does
  * nothing until somebody starts it.
- *
- * @example
- * ```ts
- * import { LazyFuture } from "./futures.ts";
- * import { assertEquals } from "@std/assert";
- *
- * const future = new LazyFuture(() => 6 * 7);
- * assertEquals(future.done, false);
- * await future.start();
- * assertEquals(future.result(), 42);
- * ```
  */
 export class LazyFuture<R> extends Future<R> {
   /** Makes the call, once; fulfilled when it has ended, never rejected. */
@@ -110,13 +116,12 @@ export class LazyFuture<R> extends Future<R> {
  * ```ts
  * import { asCompleted, LazyFuture } from "./futures.ts";
  * import { delay } from "@std/async/delay";
- * import { assertEquals } from "@std/assert";
  *
- * const late = new LazyFuture(() => delay(50).then(() => "late"));
- * const soon = new LazyFuture(() => "soon");
- * for (const future of [late, soon]) future.start();
- * const done = await Array.fromAsync(asCompleted([late, soon]));
- * assertEquals(done.map((future) => future.result()), ["soon", "late"]);
+ * const futures = [50, 1].map((ms) => new LazyFuture(() => delay(ms)));
+ * for (const future of futures) future.start();
+ * for await (const future of asCompleted(futures)) {
+ *   console.assert(future === futures.pop()); // The second one is done first.
+ * }
  * ```
  *
  * @throws {unknown} What the iterable throws.
@@ -125,24 +130,20 @@ export async function* asCompleted<F extends Future<unknown>>(
   futures: Iterable<F>,
 ): AsyncGenerator<F, void> {
   const all = new Set(futures);
-  const done: F[] = [];
-  let wake = () => {};
+  const places = Array.from(all, () => Promise.withResolvers<F>());
+  let done = 0;
   for (const future of all) {
-    future.addDoneCallback(() => {
-      done.push(future);
-      wake();
-    });
+    future.addDoneCallback(() => places[done++]!.resolve(future));
   }
-  for (let left = all.size; left > 0; left--) {
-    if (done.length === 0) await new Promise<void>((next) => wake = next);
-    const future = done.shift()!;
+  for (const { promise } of places) {
+    const future = await promise;
     if (!future.cancelled) yield future;
   }
 }
 
 /**
- * Thrown for the calls that were on a thread when it died, and, as in Python, for
- * all calls once an initializer has failed.
+ * Thrown for the calls that were on a thread when it died, and for all calls once
+ * a thread could not be started or, as in Python, an initializer has failed.
  */
 export class BrokenThreadPool extends Error {
   static {
@@ -154,11 +155,15 @@ export class BrokenThreadPool extends Error {
 export interface ThreadPoolOptions {
   /** The most calls that run at a time, >= 1. */
   maxWorkers: number;
-  /** URL of the module that exports the functions to call. */
-  module: string;
+  /**
+   * URL of the module that exports the functions to call; by default the main
+   * module, the script that is run.
+   */
+  module?: string;
   /**
    * What the threads may do; by default all that the caller may. Where `import`
-   * is left out, it is the caller's: the code may need a registry.
+   * is left out, it is the caller's: the code may need a registry. To give any
+   * takes `--unstable-worker-options`.
    */
   permissions?: Deno.PermissionOptions;
   /** A function of the module: each thread's first call. */
@@ -168,14 +173,26 @@ export interface ThreadPoolOptions {
   initargs?: unknown[];
 }
 
-/** A thread, and the calls that wait for it. */
+/** A thread, the calls that wait for it, and what its end has to do. */
 interface Thread {
   worker: Worker;
   calls: Map<number, PromiseWithResolvers<unknown>>;
+  idle?: ReturnType<typeof setTimeout>;
+  forget?: () => void;
 }
 
+/** What a module exports. */
+// deno-lint-ignore no-explicit-any
+type Exports = Record<string, any>;
+
+/** Of the main module they are not known while it runs: import() would wait. */
+let mainExports: Exports | undefined;
+
 /** Two to four threads were as fast as any number. */
-const MAX_THREADS = 4;
+const MAX_THREADS = Math.min(navigator.hardwareConcurrency, 4);
+
+/** Milliseconds without a call after which a thread is ended. */
+const MAX_IDLE = 100;
 
 /**
  * Runs functions of a module on other threads, at most `maxWorkers` calls at a
@@ -183,40 +200,44 @@ const MAX_THREADS = 4;
  *
  * Here a worker is a place in the pool, not a thread: a thread of JavaScript
  * has an event loop and keeps many calls in flight. So there are at most four
- * threads (Deno calls those workers), and no more than cores, started as they
- * are needed.
+ * threads, and no more than cores, started as they are needed. Each imports the
+ * module for itself, so a pool for the script's own functions has to stand under
+ * `if (import.meta.main)`.
  *
- * Leaving its `await using` block waits for the calls and ends the threads.
+ * Leaving its `await using` block waits for the calls and ends the threads. An
+ * idle thread ends by itself: the program would not, without such a block.
  *
  * @example
  * ```ts
  * import { asCompleted, ThreadPoolExecutor } from "./futures.ts";
  * import { formatInterval } from "./tqdm.ts";
- * import { assertEquals } from "@std/assert";
  *
  * const module = import.meta.resolve("./tqdm.ts");
- * await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
- * const future = executor.submit(formatInterval, 83);
- * for await (const done of asCompleted([future])) {
- *   assertEquals(done.result(), "01:23");
+ * await using executor = new ThreadPoolExecutor({ maxWorkers: 2, module });
+ * const futures = [83, 59].map((n) => executor.submit(formatInterval, n));
+ * for await (const future of asCompleted(futures)) {
+ *   console.assert(["01:23", "00:59"].includes(future.result()));
  * }
+ * const texts = await Array.fromAsync(executor.map(formatInterval, [83, 59]));
+ * console.assert(`${texts}` === "01:23,00:59");
  * ```
  */
 export class ThreadPoolExecutor implements AsyncDisposable {
-  readonly #options: ThreadPoolOptions;
-  readonly #threads: Thread[] = [];
-  readonly #maxThreads: number;
-  readonly #cleanUp = new DisposableStack();
+  readonly #options: ThreadPoolOptions & { module: string };
+  readonly #threads = new Set<Thread>();
   readonly #pending = new Set<Future<unknown>>();
-  #queue!: ReadableStreamDefaultController<Future<unknown>>;
-  #isShutDown = false;
+  #queue: ReadableStreamDefaultController<Future<unknown>> | undefined;
   #broken: BrokenThreadPool | undefined;
+  #imported: Promise<Exports> | undefined;
   #calls = 0;
 
   /**
    * No thread is started before the first call.
    *
-   * @throws {RangeError} When `maxWorkers` is no whole number >= 1.
+   * @throws {RangeError} When `maxWorkers` is not a whole number >= 1.
+   * @throws {TypeError} When `module` is not a URL.
+   * @throws {Error} On a thread, for the very module that the thread imports:
+   *   its threads would make pools as well, without end.
    */
   constructor(options: ThreadPoolOptions) {
     const { maxWorkers } = options;
@@ -225,9 +246,19 @@ export class ThreadPoolExecutor implements AsyncDisposable {
         `maxWorkers must be a whole number >= 1, not ${maxWorkers}`,
       );
     }
-    const { hardwareConcurrency } = navigator;
-    this.#maxThreads = Math.min(maxWorkers, hardwareConcurrency, MAX_THREADS);
-    this.#options = options;
+    // A thread has a name, its module's, and no main module.
+    const { name } = globalThis as { name?: string };
+    const url = options.module ?? Deno.mainModule ?? name;
+    const module = new URL(url).href;
+    if (module === name) {
+      throw new Error(
+        "put this under if (import.meta.main): a thread imports this module, too",
+      );
+    }
+    if (module === Deno.mainModule) {
+      import(module).then((it) => mainExports = it, () => {});
+    }
+    this.#options = { ...options, module };
     const queue = new ReadableStream<Future<unknown>>({
       start: (controller) => void (this.#queue = controller),
     });
@@ -236,32 +267,30 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   }
 
   /**
-   * Queue a call of a function that the module exports.
+   * Queue a call of a function that the module exports under its name. When it
+   * does not, or another one, the future throws a `TypeError`.
    *
    * Arguments and result are copied, as `structuredClone` does, but for one
    * argument that may be an `AbortSignal`: an abort reaches the thread while the
-   * call lasts. What the function throws comes back with its class and its
-   * fields.
+   * call lasts. An error comes back with its fields, and of its class if that is
+   * the runtime's or exported, too. (Classes of the main module are known when
+   * it has run to its end: let it call `main()` without `await`.)
    *
-   * @throws {TypeError} When the function has no name to find it by.
-   * @throws {BrokenThreadPool} When an initializer has failed.
+   * @throws {BrokenThreadPool} When no thread can be started, or an initializer
+   *   has failed.
    * @throws {Error} When the pool is shut down.
    */
   submit<A extends unknown[], R>(
     fn: (...args: A) => R | Promise<R>,
     ...args: A
   ): Future<R> {
-    if (this.#isShutDown) throw new Error("the pool is shut down");
+    if (!this.#queue) throw new Error("the pool is shut down");
     if (this.#broken) throw this.#broken;
-    if (!fn.name) {
-      throw new TypeError(
-        `a thread finds a function by its name in ${this.#options.module}: ` +
-          `${fn} has none`,
-      );
-    }
     const future = new Future(async () => {
+      const exports = await this.#exports();
+      const isOther = exports !== undefined && exports[fn.name] !== fn;
       if (this.#broken) throw this.#broken;
-      return await this.#post(this.#leastBusy(), fn.name, args) as R;
+      return await this.#post(this.#leastBusy(), fn, args, { isOther }) as R;
     });
     this.#pending.add(future);
     future.addDoneCallback(() => this.#pending.delete(future));
@@ -269,114 +298,160 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     return future;
   }
 
+  /**
+   * Queue a call for each item, or, as long as all iterables have one, for each
+   * first item, each second and so on: all at once.
+   *
+   * @returns What the calls return, in this order, or throw, as their turn comes.
+   * @throws {unknown} What {@linkcode ThreadPoolExecutor.submit} throws.
+   */
+  map<A extends unknown[], R>(
+    fn: (...args: A) => R | Promise<R>,
+    ...iterables: { [I in keyof A]: Iterable<A[I]> }
+  ): AsyncGenerator<R, void> {
+    const iterators = (iterables as Iterable<unknown>[])
+      .map((items) => items[Symbol.iterator]());
+    const futures: Future<R>[] = [];
+    while (iterators.length > 0) {
+      const items = iterators.map((iterator) => iterator.next());
+      if (items.some(({ done }) => done)) break;
+      futures.push(this.submit(fn, ...items.map(({ value }) => value) as A));
+    }
+    return inOrder(futures);
+  }
+
   /** Wait for the calls, then end the threads. Further calls are refused. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#isShutDown) this.#queue.close();
-    this.#isShutDown = true;
+    this.#queue?.close();
+    this.#queue = undefined;
     for await (const _ of asCompleted(this.#pending));
-    this.#cleanUp.dispose();
+    for (const thread of this.#threads) this.#end(thread);
   }
 
   /** The thread with the fewest calls, or a new one when all have some. */
   #leastBusy(): Thread {
-    const [thread] = this.#threads.toSorted((a, b) =>
+    const [thread] = [...this.#threads].sort((a, b) =>
       a.calls.size - b.calls.size
     );
-    const isFull = this.#threads.length === this.#maxThreads;
+    const isFull = this.#threads.size === MAX_THREADS;
     return thread && (isFull || thread.calls.size === 0)
       ? thread
       : this.#start();
   }
 
+  /** What the module exports; of the main module not before it has run. */
+  async #exports(): Promise<Exports | undefined> {
+    const { module } = this.#options;
+    if (module === Deno.mainModule) return mainExports;
+    return await (this.#imported ??= import(module).catch(() => ({})));
+  }
+
   /** Make a call on a thread; with `initial`, its signal is the thread's. */
   async #post(
-    { worker, calls }: Thread,
-    name: string,
+    thread: Thread,
+    fn: { name: string },
     args: unknown[],
-    initial = false,
+    { initial = false, isOther = false } = {},
   ): Promise<unknown> {
+    const { worker, calls } = thread;
+    clearTimeout(thread.idle);
     const id = this.#calls++;
     const signalAt = args.findIndex((arg) => arg instanceof AbortSignal);
     const signal = args[signalAt] as AbortSignal | undefined;
-    const copies = args.map((arg, i) => i === signalAt ? null : arg);
-    const call: Call = { id, name, args: copies, signalAt, initial };
-    worker.postMessage(call);
     const abort = () => worker.postMessage({ id } satisfies Call);
-    if (signal?.aborted) abort();
-    signal?.addEventListener("abort", abort);
     const forget = () => signal?.removeEventListener("abort", abort);
-    if (initial) this.#cleanUp.defer(forget);
+    if (initial) thread.forget = forget;
     const answer = Promise.withResolvers<unknown>();
-    calls.set(id, answer);
     try {
+      const copies = args.map((arg, i) => i === signalAt ? null : arg);
+      const call = { id, name: fn.name, text: String(fn), isOther, initial };
+      worker.postMessage({ ...call, args: copies, signalAt } satisfies Call);
+      calls.set(id, answer);
+      if (signal?.aborted) abort();
+      signal?.addEventListener("abort", abort);
       return await answer.promise;
     } finally {
-      calls.delete(id);
       if (!initial) forget();
+      if (calls.size === 0 && this.#threads.has(thread)) {
+        thread.idle = setTimeout(() => this.#end(thread), MAX_IDLE);
+      }
     }
   }
 
   #start(): Thread {
-    const { module, permissions = "inherit", initializer, initargs = [] } =
-      this.#options;
+    const { module, permissions, initializer, initargs = [] } = this.#options;
+    const granted = typeof permissions === "object"
+      ? { import: "inherit" as const, ...permissions }
+      : permissions;
     const worker = new Worker(new URL("worker.ts", import.meta.url), {
       type: "module",
       name: module,
-      deno: {
-        permissions: typeof permissions === "string"
-          ? permissions
-          : { import: "inherit", ...permissions },
-      },
+      ...granted && { deno: { permissions: granted } },
     });
     const thread: Thread = { worker, calls: new Map() };
-    const die = (why: unknown) => {
-      const error = this.#broken ??
-        new BrokenThreadPool(`a thread has died: ${why}`);
-      for (const { reject } of thread.calls.values()) reject(error);
-      worker.terminate();
-      const at = this.#threads.indexOf(thread);
-      if (at >= 0) this.#threads.splice(at, 1);
-    };
     worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
-      if (data.id === undefined) return die(data.error);
+      if (data.id === undefined) return this.#end(thread, data.value);
       const call = thread.calls.get(data.id);
       thread.calls.delete(data.id);
-      if ("error" in data) call?.reject(await withItsClass(data, module));
-      else call?.resolve(data.value);
+      if (!data.thrown) return call?.resolve(data.value);
+      call?.reject(rebuilt(data.thrown, await this.#exports() ?? {}));
     };
+    // The thread itself tells of its errors: this one is that it cannot begin.
     worker.onerror = (event) => {
       event.preventDefault();
-      die(event.message);
+      this.#break(thread, `no thread can be started: ${event.message}`);
     };
-    this.#threads.push(thread);
-    this.#cleanUp.defer(() => worker.terminate());
+    this.#threads.add(thread);
     if (initializer) {
-      this.#post(thread, initializer.name, initargs, true).catch((why) => {
-        const message = `the initializer has failed: ${why}`;
-        this.#broken = new BrokenThreadPool(message);
-        die(why);
-      });
+      this.#post(thread, initializer, initargs, { initial: true }).catch((
+        why,
+      ) => this.#break(thread, `the initializer has failed: ${why}`));
     }
     return thread;
   }
+
+  /** Fail all calls, as the next thread would do no better. */
+  #break(thread: Thread, why: string): void {
+    this.#broken = new BrokenThreadPool(why);
+    this.#end(thread);
+  }
+
+  /** End a thread; the calls that wait for it fail. */
+  #end(thread: Thread, why?: unknown): void {
+    const error = this.#broken ??
+      new BrokenThreadPool(`a thread has died: ${why}`);
+    for (const { reject } of thread.calls.values()) reject(error);
+    this.#threads.delete(thread);
+    clearTimeout(thread.idle);
+    thread.forget?.();
+    thread.worker.terminate();
+  }
 }
 
-/**
- * What was thrown on a thread, of its class again: one that `module` exports, or
- * one of the runtime's. Where that cannot be had, it is as it came.
- */
-async function withItsClass(
-  { error, className, fields }: Answer,
-  module: string,
-): Promise<unknown> {
-  if (!className || !(error instanceof Error)) return error;
-  try {
-    const places = [await import(module), Deno.errors, globalThis];
-    const prototype = places
-      .map((place) => Object.hasOwn(place, className) && place[className])
-      .find((value) => value?.prototype instanceof Error)?.prototype;
-    if (prototype) Object.setPrototypeOf(error, prototype);
-    Object.assign(error, fields);
-  } catch { /* The module is not there, or the class has ideas of its own. */ }
+async function* inOrder<R>(futures: Future<R>[]): AsyncGenerator<R, void> {
+  for (const future of futures) {
+    for await (const _ of asCompleted([future]));
+    yield future.result();
+  }
+}
+
+/** What was thrown on a thread, of its class again. */
+function rebuilt(copy: Copy, exports: Exports): unknown {
+  const { value, items, fields, className = "Error", isExported } = copy;
+  if (items) return items.map((it) => rebuilt(it, exports));
+  if (!fields) return value;
+  const places: Exports[] = isExported ? [exports] : [Deno.errors, globalThis];
+  const Class = places.find((it) => it[className])?.[className] ?? Error;
+  const [name, message] = [fields.name?.value, fields.message?.value];
+  const error = Class === DOMException
+    ? new DOMException(`${message}`, `${name}`) // An Error cannot become one.
+    : Object.setPrototypeOf(new Error(), Class.prototype);
+  for (const [key, part] of Object.entries(fields)) {
+    const value = rebuilt(part, exports);
+    if (value === error[key]) continue;
+    const enumerable = !/^(name|message|stack|cause|errors)$/.test(key);
+    const property = { value, enumerable, writable: true, configurable: true };
+    Object.defineProperty(error, key, property);
+  }
   return error;
 }

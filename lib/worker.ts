@@ -5,36 +5,41 @@
  * @module
  */
 
-/** The pool to a thread: make this call, or, without a name, abort its signal. */
-export interface Call {
-  /** The call's number. */
+/**
+ * The pool to a thread: make this call, or, without a name, abort its signal. The
+ * function may be another one of that name, as its text shows where the pool does
+ * not know; `signalAt` is the place of an `AbortSignal`, or -1; an `initial` call
+ * comes before all others.
+ */
+export type Call = {
   id: number;
-  /** The function's name in the module. */
   name?: string;
-  /** Its arguments. */
+  text?: string;
+  isOther?: boolean;
   args?: unknown[];
-  /** Which of them is an `AbortSignal`; -1 for none. */
   signalAt?: number;
-  /** No other call is made before this one has ended. */
   initial?: boolean;
-}
+};
 
 /** A thread to the pool: how a call ended, or, without an id, why it dies. */
-export interface Answer {
-  /** The call's number. */
-  id?: number;
-  /** What it returned. */
+export type Answer = { id?: number; value?: unknown; thrown?: Copy };
+
+/**
+ * What was thrown: a value, or several, or an `Error` in its parts, as it would
+ * lose its class and its fields on the way. The class is one that the module
+ * exports, or the runtime's, or not known.
+ */
+export type Copy = {
   value?: unknown;
-  /** What it threw. */
-  error?: unknown;
-  /** An `Error` loses its class and its fields on the way; they go beside it. */
+  items?: Copy[];
+  fields?: Record<string, Copy>;
   className?: string;
-  /** The fields that can be copied. */
-  fields?: object;
-}
+  isExported?: boolean;
+};
 
 const thread = self as unknown as Worker & { name: string; close(): void };
 const controllers = new Map<number, AbortController>();
+let exports: Record<string, unknown> = {};
 let initialized: Promise<void> | undefined;
 
 const post = (answer: Answer) => thread.postMessage(answer);
@@ -46,7 +51,7 @@ thread.onmessage = ({ data }: MessageEvent<Call>) => {
 };
 
 async function makeCall(
-  { id, name = "", args = [], signalAt = -1, initial }: Call,
+  { id, name = "", text, isOther, args = [], signalAt = -1, initial }: Call,
 ): Promise<void> {
   if (signalAt >= 0) {
     const controller = new AbortController();
@@ -55,68 +60,63 @@ async function makeCall(
   }
   try {
     await initialized;
-    const module = await import(thread.name);
-    if (typeof module[name] !== "function") {
-      throw new TypeError(`${thread.name} exports no function ${name}`);
+    exports = await import(thread.name);
+    const fn = exports[name];
+    if (isOther || typeof fn !== "function" || String(fn) !== text) {
+      throw new TypeError(
+        `this ${name || text} is not exported by ${thread.name}: ` +
+          'export it there, or give the pool the URL of its "module"',
+      );
     }
-    const value = await module[name](...args);
+    const value = await fn(...args);
     post(initial ? { id } : { id, value }); // Nobody asks what it returned.
   } catch (error) {
-    if (initial) { // The thread dies, and none of the others is made.
-      post({ error: copyOf(error).error });
-      await new Promise(() => {});
-    }
-    try {
-      post({ id, ...copyOf(error) });
-    } catch { // It cannot even be looked at.
-      post({ id, error: new Error("what was thrown cannot be copied") });
-    }
+    post({ id, thrown: copyOf(error) });
+    // The pool ends this thread; none of the other calls is to be made before.
+    if (initial) await new Promise(() => {});
   } finally {
     if (!initial) controllers.delete(id);
   }
 }
 
-/** What was thrown, as it can be copied. */
-function copyOf(error: unknown): Answer {
-  if (!(error instanceof Error)) {
-    return { error: isCopyable(error) ? error : String(error) };
+function copyOf(thrown: unknown): Copy {
+  if (Array.isArray(thrown)) return { items: thrown.map(copyOf) };
+  try {
+    if (thrown instanceof Error) return partsOf(thrown);
+    return { value: structuredClone(thrown) };
+  } catch { // It cannot be copied, or not even be read.
+    return { value: Deno.inspect(thrown) };
   }
-  const { message, stack = message, constructor } = error;
+}
+
+function partsOf(error: Error): Copy {
+  const hidden = ["name", "message", "stack", "cause", "errors"];
+  const fields = [...hidden, ...Object.keys(error)]
+    .filter((key) => key in error)
+    .map((key) => [key, copyOf(error[key as keyof Error])]);
+  const className = error.constructor.name;
+  const isIn = (place: object) =>
+    (place as typeof exports)[className] === error.constructor;
   return {
-    error: isCopyable(error) ? error : Object.assign(Error(message), { stack }),
-    className: constructor.name,
-    fields: fieldsOf(error),
+    fields: Object.fromEntries(fields),
+    isExported: isIn(exports),
+    ...[exports, Deno.errors, globalThis].some(isIn) && { className },
   };
 }
 
-/** An error's own fields, and the `errors` of an `AggregateError`. */
-function fieldsOf(error: Error): object {
-  const { errors } = error as { errors?: unknown };
-  const fields = Object.entries({ ...error, ...errors ? { errors } : {} });
-  return Object.fromEntries(fields.filter(([_, field]) => isCopyable(field)));
-}
-
-function isCopyable(value: unknown): boolean {
-  try {
-    structuredClone(value);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 // However a thread dies, it says so: the pool would wait for it for ever.
+const die = (why: unknown) => post({ value: String(why) });
 const { close } = thread;
 thread.close = () => {
-  post({ error: "it closed itself" });
+  die("it closed itself");
   close();
 };
-addEventListener("unload", () => post({ error: "it exited" }));
+addEventListener("unload", () => die("it exited"));
 addEventListener("error", (event) => {
   event.preventDefault();
-  post({ error: event.message });
+  die(event.message);
 });
 addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
-  post({ error: String(event.reason) });
+  die(event.reason);
 });

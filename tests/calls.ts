@@ -4,6 +4,8 @@
  * @module
  */
 
+import { delay } from "@std/async/delay";
+
 /** An error with a class and fields of its own. */
 export class FlagError extends RangeError {
   /** Its name in a stack trace. */
@@ -18,15 +20,69 @@ export class FlagError extends RangeError {
   }
 }
 
+/** A class of this module that is called like one of the runtime's. */
+export class TimedOut extends Error {}
+
+/** An error that does not let a field be set. */
+export class OwnIdeas extends Error {
+  /** Looks like a field of the copy. */
+  get status(): number {
+    return 1;
+  }
+}
+
+/** Not known on the other side, unlike the export of that name. */
+const Nameless = class FlagErrors extends Error {
+  override name = "Nameless";
+};
+
+/** Not a class, but it has the name of one. */
+export const FlagErrors = 7;
+
+/** What {@linkcode fail} can throw. */
+const ERRORS: Record<string, () => unknown> = {
+  FlagError: () => new FlagError(418, "BR"),
+  NotFound: () => new Deno.errors.NotFound("no such file"),
+  TimedOut: () => new TimedOut("of the module"),
+  TypeError: () => new TypeError("of the runtime"),
+  DOMException: () => new DOMException("too late", "TimeoutError"),
+  cause: () => new Error("outer", { cause: new FlagError(1, "IN") }),
+  uncopyable: () => Object.assign(new FlagError(500, "BR"), { f() {} }),
+  "uncopyable cause": () => new FlagError(500, "BR", { cause: () => {} }),
+  AggregateError: () =>
+    new AggregateError([new FlagError(2, "CN"), new TypeError(), 3], "three"),
+  "own ideas": () =>
+    Object.defineProperty(new OwnIdeas("with a getter"), "status", {
+      value: 2,
+      enumerable: true,
+    }),
+  "no class": () => new Nameless("7 is no class"),
+  function: () => () => 1,
+  symbol: () => Symbol("odd"),
+  unreadable: () =>
+    Object.defineProperty(new Error(), "message", {
+      get() {
+        throw new RangeError("do not ask");
+      },
+    }),
+};
+
+/** Throws what is asked for, or else the very word. */
+export function fail(what: string): never {
+  throw ERRORS[what] ? ERRORS[what]() : what;
+}
+
+/** The sum of two numbers; the signal is not used. */
+export function add(a: number, b: number, _signal?: AbortSignal): number {
+  return a + b;
+}
+
 /** A number that no two threads share. */
 const thread = Math.random();
 
-/**
- * Which thread is this? Answers late enough for the next call to need another
- * one.
- */
+/** Which thread is this? Late enough for the next call to need another one. */
 export async function whichThread(ms: number): Promise<number> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
+  await delay(ms);
   return thread;
 }
 
@@ -36,7 +92,7 @@ let most = 0;
 /** The most calls of it at a time on this thread, so far. */
 export async function countCalls(ms: number): Promise<number> {
   most = Math.max(most, ++atATime);
-  await new Promise((resolve) => setTimeout(resolve, ms));
+  await delay(ms);
   atATime--;
   return most;
 }
@@ -44,15 +100,10 @@ export async function countCalls(ms: number): Promise<number> {
 let initial: unknown[] = [];
 
 /** What a pool calls first on each thread; late, as a careful one may be. */
-export async function initialize(...args: unknown[]): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 20));
+export async function initialize(...args: unknown[]): Promise<unknown> {
+  await delay(20);
   initial = args;
-}
-
-/** A first call whose result cannot be copied. */
-export async function initializeOddly(...args: unknown[]): Promise<unknown> {
-  await initialize(...args);
-  return () => {};
+  return () => {}; // It cannot be copied.
 }
 
 /** What it was called with. */
@@ -63,76 +114,6 @@ export function initialArguments(): unknown[] {
 /** A first call that fails. */
 export function initializeBadly(): never {
   throw new RangeError("no way to begin");
-}
-
-/** Not known on the other side, unlike the export of that name. */
-const Nameless = class FlagErrors extends Error {};
-
-/** No class, but it has the name of one. */
-export const FlagErrors = 7;
-
-/** Its argument; the signal is not used. */
-export function take(n: number, _signal: AbortSignal): number {
-  return n;
-}
-
-/** An error that does not let a field be set. */
-export class OwnIdeas extends Error {
-  /** Looks like a field of the copy. */
-  get status(): number {
-    return 1;
-  }
-}
-
-/** The sum of two numbers. */
-export function add(a: number, b: number): number {
-  return a + b;
-}
-
-/** Throws what is asked for. */
-export async function fail(what: string): Promise<never> {
-  switch (what) {
-    case "FlagError":
-      throw new FlagError(418, "BR");
-    case "NotFound":
-      return await Deno.readTextFile("no/such/file") as never;
-    case "TypeError":
-      throw new TypeError("of the runtime");
-    case "DOMException":
-      throw new DOMException("too late", "TimeoutError");
-    case "cause":
-      throw new Error("outer", { cause: new SyntaxError("inner") });
-    case "uncopyable":
-      throw Object.assign(new FlagError(500, "BR"), { f() {} });
-    case "uncopyable cause":
-      throw new FlagError(500, "BR", { cause: () => {} });
-    case "AggregateError":
-      throw new AggregateError([new Error("one"), new Error("two")], "both");
-    case "own ideas":
-      throw Object.defineProperty(new OwnIdeas("with a getter"), "status", {
-        value: 2,
-        enumerable: true,
-      });
-    case "function":
-      throw () => 1;
-    case "symbol":
-      throw Symbol("odd");
-    case "unreadable":
-      throw Object.defineProperty(new Error(), "message", {
-        get() {
-          throw new RangeError("do not ask");
-        },
-      });
-    case "no class":
-      throw new Nameless("7 is no class");
-    default:
-      throw what;
-  }
-}
-
-/** A result that cannot be copied. */
-export function uncopyable(): () => void {
-  return () => {};
 }
 
 /** Never ends, unless it is given up. */
@@ -149,17 +130,13 @@ export function leaveRejection(): string {
   return "done";
 }
 
-/** The thread dies. */
+/** The thread dies, and would otherwise never end. */
 export async function die(how: string): Promise<void> {
   if (how === "close") return self.close();
   if (how === "exit") Deno.exit(3);
-  if (how === "throw") setTimeout(() => nowhere(), 0);
+  if (how === "throw") setTimeout(() => fail("FlagError"), 0);
   if (how === "reject") Promise.reject(new Error("nobody catches this"));
   await wait();
-}
-
-function nowhere(): never {
-  throw new Error("nobody catches this");
 }
 
 const SHELL = Deno.build.os === "windows" ? "cmd" : "sh";
