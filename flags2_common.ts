@@ -112,8 +112,12 @@ export async function getFlag(
 }
 
 /** Save an image in `DEST_DIR`, whole or not at all. */
-export function saveFlag(image: Uint8Array, filename: string): Promise<void> {
-  return writeWhole(`${DEST_DIR}/${filename}`, image, run.id);
+export async function saveFlag(
+  image: Uint8Array,
+  filename: string,
+): Promise<void> {
+  if (!run.id) await makeFolder(DEST_DIR); // Else main has.
+  await writeWhole(`${DEST_DIR}/${filename}`, image, run.id);
 }
 
 /**
@@ -185,10 +189,7 @@ export function finalReport(
 /** `1 flag`, `2 flags`. */
 const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
-/**
- * The codes that are asked for: every possible one, or all that have a flag, or
- * those given (a letter stands for 26), or the top 20. Sorted, each once.
- */
+/** The codes asked for, sorted, each once; a letter stands for 26 of them. */
 export function expandCcArgs(
   everyCc: boolean,
   allCc: boolean,
@@ -302,10 +303,9 @@ export async function main(
   } catch (error) {
     run.abort(error);
   } finally {
-    const { aborted, reason } = run.signal;
+    if (run.signal.aborted) reportError(run.signal.reason, parser.usage);
     run.abort("over"); // Nobody waits for a request now: it would start a site.
     await endSites();
-    if (aborted) reportError(reason, parser.usage);
     run = newRun();
   }
 }

@@ -177,7 +177,7 @@ export interface ThreadPoolOptions {
 interface Thread {
   worker: Worker;
   calls: Map<number, PromiseWithResolvers<unknown>>;
-  idle?: ReturnType<typeof setTimeout>;
+  idle?: AbortSignal;
   forget?: () => void;
 }
 
@@ -354,7 +354,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     { initial = false, isOther = false } = {},
   ): Promise<unknown> {
     const { worker, calls } = thread;
-    clearTimeout(thread.idle);
+    delete thread.idle;
     const id = this.#calls++;
     const signalAt = args.findIndex((arg) => arg instanceof AbortSignal);
     const signal = args[signalAt] as AbortSignal | undefined;
@@ -373,7 +373,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     } finally {
       if (!initial) forget();
       if (calls.size === 0 && this.#threads.has(thread)) {
-        thread.idle = setTimeout(() => this.#end(thread), MAX_IDLE);
+        this.#endWhenIdle(thread);
       }
     }
   }
@@ -410,6 +410,14 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     return thread;
   }
 
+  #endWhenIdle(thread: Thread): void {
+    // Much cheaper than the first `setTimeout` of a program.
+    const idle = thread.idle = AbortSignal.timeout(MAX_IDLE);
+    idle.addEventListener("abort", () => {
+      if (thread.idle === idle) this.#end(thread);
+    });
+  }
+
   /** Fail all calls, as the next thread would do no better. */
   #break(thread: Thread, why: string): void {
     this.#broken = new BrokenThreadPool(why);
@@ -422,7 +430,6 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       new BrokenThreadPool(`a thread has died: ${why}`);
     for (const { reject } of thread.calls.values()) reject(error);
     this.#threads.delete(thread);
-    clearTimeout(thread.idle);
     thread.forget?.();
     thread.worker.terminate();
   }

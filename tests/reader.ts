@@ -46,7 +46,7 @@ export function isStopped({ stdout, stderr }: Outcome): void {
   const { flags, notFound, errors, notTried } = parseReport(stdout);
   assertEquals([flags + notFound + notTried, errors], [4, 0]);
   assert(notTried >= 1 && !codesTold(stdout).includes("BR"), stdout);
-  assertMatch(stderr, /^\*\*\* Is a directory.*br\.gif'\n$/m);
+  assertMatch(stderr, /^\*\*\* downloads\/br\.gif: .+\n$/m);
 }
 
 /** A folder of the scripts, and a home elsewhere: one who types commands. */
