@@ -278,9 +278,8 @@ export async function main(
 ): Promise<void> {
   const parser = argumentParser(defaultConcurReq);
   exemptLocalhost();
-  const id = crypto.randomUUID().slice(0, 8);
-  run = newRun({ id, revive: ensureSite });
-  using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, id));
+  run = newRun({ id: crypto.randomUUID().slice(0, 8), revive: ensureSite });
+  using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, run.id));
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
     if (args.help) return print(parser.help);
