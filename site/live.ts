@@ -1,46 +1,48 @@
 /**
- * What a site tells whoever watches it of the requests for its flags: server-sent
- * events.
+ * What a site tells whoever watches it of the requests for its flags, as
+ * server-sent events.
  *
  * @module
  */
 
 /** A flag is asked for or, with a status, answered. */
 export interface LiveEvent {
-  /** The same for both events of a request, and no other's. */
+  /** The number of the request: both its events have it. */
   id: number;
   /** The country code, in lower case. */
   cc: string;
-  /** Milliseconds of the site's clock. */
+  /** Milliseconds of the site's `performance.now()`. */
   at: number;
-  /** That of the answer; 0 when the client gave up. */
+  /** That of the answer, or 0 when the client gave up. */
   status?: number;
 }
 
-/** Milliseconds without a request after which the next one begins a picture. */
+/** Milliseconds without a request, after which the next begins a picture. */
 const PAUSE = 1000;
 
-/** The same, when its code is in the picture already: a script asks for it once. */
+/** The same when its code was asked for: a run asks for none twice. */
 const PAUSE_AGAIN = 100;
 
-/** Milliseconds in which who has gone may be back: a page is loaded again. */
+/** Milliseconds for which a browser that loads the page again may be away. */
 const RELOAD = 3000;
 
-/** A picture of so many events is no script's: 676 codes have two each. */
-const MAX_EVENTS = 10_000;
+/** Milliseconds for which events are gathered, as many come at once. */
+const GATHERING = 40;
 
-const encode = (text: string) => new TextEncoder().encode(text);
-const message = (event: LiveEvent) => `data: ${JSON.stringify(event)}\n\n`;
+/** So many events are no script's; two for each of 676 codes are. */
+const MAX_EVENTS = 10_000;
 
 type Watcher = ReadableStreamDefaultController<Uint8Array>;
 
-/** The requests of one site, for all who watch it. Unwatched, it does nothing. */
+/** The requests of a site, for all who watch it; for nobody it does nothing. */
 export class Live {
-  /** Each with whether it is a page, which is told of pictures, too. */
+  /** Each with whether it is a page. */
   readonly #watchers = new Map<Watcher, boolean>();
   #watchedUntil = -Infinity;
-  /** Since the first request of the latest run. */
+  /** The events since the first request of the latest run. */
   #picture: LiveEvent[] = [];
+  #sent = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #requests = 0;
   #inFlight = 0;
   #lastEnd = -Infinity;
@@ -51,7 +53,7 @@ export class Live {
   }
 
   /**
-   * Tell of a request: at once, and when it is answered or given up.
+   * Tell of a request, and of its answer or that it was given up.
    *
    * @param signal The request's own.
    * @returns The answer.
@@ -62,7 +64,12 @@ export class Live {
     answer: () => Promise<Response>,
   ): Promise<Response> {
     const id = this.#requests++;
-    this.#begin({ id, cc, at: performance.now() });
+    const at = performance.now();
+    const idle = this.#inFlight++ > 0 ? 0 : at - this.#lastEnd;
+    const isNext = idle > PAUSE_AGAIN &&
+      (idle > PAUSE || this.#picture.some((event) => event.cc === cc));
+    if (isNext || this.#picture.length >= MAX_EVENTS) this.#beginPicture();
+    this.#tell({ id, cc, at });
     let hasEnded = false;
     const end = (status: number) => {
       if (hasEnded) return;
@@ -77,45 +84,44 @@ export class Live {
     return response;
   }
 
-  #begin(event: LiveEvent): void {
-    const idle = this.#inFlight++ > 0 ? 0 : event.at - this.#lastEnd;
-    const isNew = idle > PAUSE_AGAIN &&
-      (idle > PAUSE || this.#picture.some(({ cc }) => cc === event.cc));
-    if (isNew || this.#picture.length >= MAX_EVENTS) {
-      this.#picture = [];
-      this.#send(newPicture(), true);
-    }
-    this.#tell(event);
-  }
-
   #tell(event: LiveEvent): void {
     this.#picture.push(event);
-    this.#send(message(event));
+    this.#timer ??= setTimeout(() => this.#send(), GATHERING);
   }
 
-  #send(text: string, pagesOnly = false): void {
-    const bytes = encode(text);
+  /** Send what was told since. */
+  #send(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const bytes = encode(this.#picture.slice(this.#sent).map(toText).join(""));
+    this.#sent = this.#picture.length;
+    for (const watcher of this.#watchers.keys()) watcher.enqueue(bytes);
+  }
+
+  #beginPicture(): void {
+    this.#send();
+    [this.#picture, this.#sent] = [[], 0];
     for (const [watcher, isPage] of this.#watchers) {
-      if (isPage || !pagesOnly) watcher.enqueue(bytes);
+      if (isPage) watcher.enqueue(encode(pictureEvent()));
     }
   }
 
   /**
    * The stream of events from now on.
    *
-   * @param isPage Begins with the picture so far, and tells of new ones: an event
-   *   `picture`, with the site's clock as its data.
+   * @param isPage With an event `picture` for each run, whose data is the site's
+   *   clock, and with the picture so far.
    */
   watch(isPage: boolean): Response {
     let watcher: Watcher;
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         watcher = controller;
+        this.#send(); // To those before, as the picture so far has it.
         this.#watchers.set(watcher, isPage);
-        const soFar = isPage
-          ? newPicture() + this.#picture.map(message).join("")
-          : ": the flags that are asked for from now on\n\n";
-        watcher.enqueue(encode("retry: 500\n" + soFar));
+        const events = this.#picture.map(toText).join("");
+        const soFar = isPage ? pictureEvent() + events : "";
+        watcher.enqueue(encode(`retry: 500\n\n${soFar}`));
       },
       cancel: () => {
         this.#watchers.delete(watcher);
@@ -130,4 +136,6 @@ export class Live {
   }
 }
 
-const newPicture = () => `event: picture\ndata: ${performance.now()}\n\n`;
+const encode = (text: string) => new TextEncoder().encode(text);
+const toText = (event: LiveEvent) => `data: ${JSON.stringify(event)}\n\n`;
+const pictureEvent = () => `event: picture\ndata: ${performance.now()}\n\n`;

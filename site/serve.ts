@@ -14,24 +14,14 @@ import { delay } from "@std/async/delay";
 import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { warn } from "../lib/terminal.ts";
+import { answerFile, answerStatus } from "./files.ts";
 import { Live } from "./live.ts";
-import { flagsPage } from "./page.ts";
+import { answerPage } from "./page.ts";
 import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
 
-const ERRORS: [status: number, reason: string][] = [
-  [500, "Internal Server Error"],
-  [501, "Not Implemented"],
-  [502, "Bad Gateway"],
-  [503, "Service Unavailable"],
-];
-
 const FLAGS = `${ROOT}/flags`;
-const CODES = readCodes().map((cc) => cc.toLowerCase());
-const PAGE_URL = /^\w+:\/\/[^/]*\/(?:flags\/?)?(?:\?|$)/;
-const EVENTS_URL = /^\w+:\/\/[^/]*\/events$/;
-const GIF_URL = /^\w+:\/\/[^/]*\/flags\/([a-z]{2})\/\1\.gif(?:\?|$)/;
-const FLAG_URL =
-  /^\w+:\/\/[^/]*\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
+const ERRORS = [500, 501, 502, 503];
+const FLAG = /^\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
 /** Milliseconds after which a server that has failed is started again. */
 const PAUSE = 50;
@@ -42,64 +32,84 @@ const PAUSE = 50;
  * @param site What becomes of the requests, and on which port.
  * @param signal Ends the serving; without it the thread's end does.
  * @throws {Deno.errors.AddrInUse} When there is a server already.
+ * @throws {Deno.errors.PermissionDenied} When Windows keeps the port for others.
  */
 export function serveSite(
   site: Site,
   signal: AbortSignal = new AbortController().signal,
 ): void {
   const { port } = site;
-  const files: Files = new Map();
   const live = new Live();
-  const meetFate = async (request: Request): Promise<Response> => {
-    const chance = fate(request.url, site.seed);
+  const meetFate = async (path: string, name?: string): Promise<Response> => {
+    const chance = fate(path, site.seed);
     if (chance < site.errors) {
-      return text(...ERRORS[Math.floor(chance / site.errors * ERRORS.length)]!);
+      const error = ERRORS[Math.floor(chance / site.errors * ERRORS.length)];
+      return answerStatus(error!);
     }
     if (chance < site.errors + site.late) await delay(1000 * site.delay);
-    return await answer(request, site, files);
+    return name ? answerFile(FLAGS, name) : answerStatus(404);
   };
   const handler = async (request: Request): Promise<Response> => {
-    if (EVENTS_URL.test(request.url)) return live.watch(false);
-    const cc = live.isWatched && request.url.match(GIF_URL)?.[1];
-    const respond = () => meetFate(request);
-    if (!cc) return await respond();
-    return await live.follow(cc, request.signal, respond);
+    const { method, url } = request;
+    if (method !== "GET" && method !== "HEAD") {
+      return answerStatus(405, { allow: "GET, HEAD" });
+    }
+    const path = url.replace(/^\w+:\/\/[^/?]*/, "");
+    const [, name, cc] = path.match(FLAG) ?? [];
+    const answer = () => meetFate(path, name);
+    const isFollowed = cc && name?.endsWith(".gif") && live.isWatched;
+    const response = name
+      ? await (isFollowed ? live.follow(cc, request.signal, answer) : answer())
+      : answerPage(path, site, live) ?? await answer();
+    if (method === "GET") return response;
+    await response.body?.cancel();
+    return new Response(null, response);
   };
 
   try {
     serveForGood({ hostname: "127.0.0.1", port, signal }, handler);
   } catch (error) {
-    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    throw new Deno.errors.AddrInUse(`Port ${port} is in use`);
+    if (error instanceof Deno.errors.AddrInUse) {
+      throw new Deno.errors.AddrInUse(`Port ${port} is in use`);
+    }
+    if (!/\(os error 10013\)/.test(`${error}`)) throw error;
+    throw new Deno.errors.PermissionDenied(
+      `Port ${port} is reserved by the system: ` +
+        "netsh int ipv4 show excludedportrange tcp lists such ports",
+    );
   }
   try {
     serveForGood({ hostname: "::1", port, signal }, handler);
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) {
       warn(
-        `*** Another program has [::1]:${port}: this site is at 127.0.0.1 alone`,
+        `*** Another program has [::1]:${port}: this site is at 127.0.0.1 only`,
       );
     } // Else there is no IPv6 here.
   }
-  const lacking = CODES.length - folders();
-  if (lacking > 0) {
-    warn(
-      `*** localhost:${port} lacks ${lacking} of the ${CODES.length} flags: ` +
-        "they belong in flags/",
-    );
-  }
+  lookAtFlags(`localhost:${port}`);
 }
 
 /**
- * How many flags have their folder: one look, where one at each of the files
- * would be felt at the start of a run.
+ * Say what is wrong with `flags/`: one look, where one at each of the files would
+ * be felt at the start of a run.
  */
-function folders(): number {
+function lookAtFlags(host: string): void {
+  const codes = readCodes();
+  const lacking = new Set(codes);
   try {
-    const names = Array.from(Deno.readDirSync(FLAGS), ({ name }) => name);
-    return new Set(CODES).intersection(new Set(names)).size;
-  } catch {
-    return 0;
+    for (const { name } of Deno.readDirSync(FLAGS)) {
+      lacking.delete(name.toUpperCase());
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) {
+      const [why] = (error as Error).message.split(" (os error");
+      return warn(`*** ${host} cannot list flags/: ${why}`);
+    }
+  }
+  if (lacking.size > 0) {
+    const share = `${lacking.size} of the ${codes.length} flags`;
+    warn(`*** ${host} lacks ${share}: they belong in flags/`);
   }
 }
 
@@ -134,9 +144,8 @@ function serveForGood(
 /**
  * A number in [0, 1): by chance, or, with a seed, always the same for a path.
  */
-function fate(url: string, seed?: number): number {
+function fate(path: string, seed?: number): number {
   if (seed === undefined) return Math.random();
-  const path = url.replace(/^\w+:\/\/[^/]*/, "");
   let h = 0x811c9dc5; // FNV-1a, and its bits mixed once more
   for (const byte of new TextEncoder().encode(`${seed} ${path}`)) {
     h = Math.imul(h ^ byte, 0x01000193);
@@ -145,79 +154,7 @@ function fate(url: string, seed?: number): number {
   return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** What was read already, by its path in `flags/`. */
-type Files = Map<string, Uint8Array<ArrayBuffer>>;
-
-const TYPES: Record<string, string> = {
-  gif: "image/gif",
-  json: "application/json",
-  html: "text/html; charset=utf-8",
-};
-
-/** What is asked for. No other path than a flag's reaches the disk. */
-async function answer(
-  { method, url }: Request,
-  site: Site,
-  files: Files,
-): Promise<Response> {
-  if (method !== "GET" && method !== "HEAD") {
-    return text(405, "Method Not Allowed", { allow: "GET, HEAD" });
-  }
-  const path = PAGE_URL.test(url) ? "index.html" : url.match(FLAG_URL)?.[1];
-  if (!path) return text(404, "Not Found");
-  let file = files.get(path);
-  try {
-    file ??= path === "index.html"
-      ? await page(site)
-      : await Deno.readFile(`${FLAGS}/${path}`);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return text(404, "Not Found");
-    return text(500, "Internal Server Error"); // No more files can be opened.
-  }
-  files.set(path, file);
-  return new Response(method === "GET" ? file : null, {
-    headers: {
-      "content-length": `${file.length}`,
-      "content-type": TYPES[path.split(".")[1]!]!,
-    },
-  });
-}
-
-/** The page with the flags that are there. */
-async function page(site: Site): Promise<Uint8Array<ArrayBuffer>> {
-  const flags: [cc: string, country: string][] = [];
-  for (const cc of CODES.filter(hasFlag)) flags.push([cc, await country(cc)]);
-  return new TextEncoder().encode(flagsPage(site, flags));
-}
-
-function hasFlag(cc: string): boolean {
-  try {
-    return Deno.statSync(`${FLAGS}/${cc}/${cc}.gif`).size > 0;
-  } catch {
-    return false;
-  }
-}
-
-/** The name of a country; a flag without one is shown all the same. */
-async function country(cc: string): Promise<string> {
-  try {
-    const metadata = await Deno.readTextFile(`${FLAGS}/${cc}/metadata.json`);
-    return String(JSON.parse(metadata)?.country ?? "");
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "";
-    if (error instanceof SyntaxError) return "";
-    throw error;
-  }
-}
-
-function text(status: number, statusText: string, headers = {}): Response {
-  const init = { status, statusText, headers };
-  return new Response(`${status} ${statusText}\n`, init);
-}
-
-const SECONDS = { bounds: { min: 0, max: 86_400 } };
 const SHARE = { bounds: { min: 0, max: 1 } };
-
 const LABELS = Object.keys(SITES);
 
 const parser = new ArgumentParser({
@@ -229,8 +166,8 @@ const parser = new ArgumentParser({
   },
 }, {
   delay: {
-    ...SECONDS,
     flag: "-d SECONDS",
+    bounds: { min: 0, max: 86_400 },
     default: SITES["DELAY"]!.delay,
     help: "how late a late answer is (default=%(default)s)",
   },

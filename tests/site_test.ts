@@ -3,77 +3,80 @@ import {
   assertEquals,
   assertMatch,
   assertStringIncludes,
+  assertThrows,
 } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
+import { pathToFileURL } from "node:url";
 import { expandCcArgs } from "../flags2_common.ts";
 import { serveSite } from "../site/serve.ts";
 import { type Site, SITES } from "../site/sites.ts";
 import { startSite } from "../site/start.ts";
-import { flagsPage } from "../site/page.ts";
-import type { Plan, Served } from "./serve_in_network.ts";
 import {
+  eventually,
   FLAGS,
   freePort,
+  hasIPv6,
+  itIf,
+  itOnPosix,
+  type Outcome,
   outcome,
-  parseReport,
   project,
   projectAtFreePorts,
   ROOT,
-  run,
+  spawn,
   STD,
 } from "./testing.ts";
 
-const hasIPv6 = (() => {
+const CODES = "ad br cn de eg fr in jp kr lt mx ng om pk qa ru";
+
+/** Timers of this thread that go off at once; `waits` are their milliseconds. */
+function instantTimers(): Disposable & { waits: number[] } {
+  const { setTimeout } = globalThis;
+  const waits: number[] = [];
+  const atOnce = (done: () => void, ms: number) => {
+    waits.push(ms);
+    return setTimeout(done, 0);
+  };
+  Object.assign(globalThis, { setTimeout: atOnce });
+  const end = () => void Object.assign(globalThis, { setTimeout });
+  return { waits, [Symbol.dispose]: end };
+}
+
+/** What is said on standard error meanwhile. */
+function heard(talk: () => void): string {
+  const { writeSync } = Deno.stderr;
+  let said = "";
+  Deno.stderr.writeSync = (bytes) => {
+    said += new TextDecoder().decode(bytes);
+    return bytes.length;
+  };
   try {
-    Deno.listen({ hostname: "::1", port: 0 }).close();
-    return true;
-  } catch {
-    return false;
+    talk();
+  } finally {
+    Deno.stderr.writeSync = writeSync;
   }
-})();
-/** Whether that is where a script would find another program's server. */
-const localhostIsIPv6 = hasIPv6 && await (async () => {
-  using listener = Deno.listen({ hostname: "::1", port: 0 });
-  const { port } = listener.addr;
-  try {
-    (await Deno.connect({ hostname: "localhost", port })).close();
-    return true;
-  } catch {
-    return false;
-  }
-})();
-const itWithIPv6 = (name: string, test: () => Promise<void>) =>
-  hasIPv6 ? it(name, test) : it.skip(`${name} (left out: no IPv6 here)`, test);
+  return said;
+}
 
-/** Timers of this thread that go off at once, and are remembered. */
-class InstantTimers implements Disposable {
-  /** What each was set to, in milliseconds. */
-  readonly waits: number[] = [];
-  readonly #setTimeout = globalThis.setTimeout;
-
-  constructor() {
-    const setTimeout = (done: () => void, ms: number) => {
-      this.waits.push(ms);
-      return this.#setTimeout(done, 0);
-    };
-    Object.assign(globalThis, { setTimeout });
-  }
-
-  [Symbol.dispose](): void {
-    globalThis.setTimeout = this.#setTimeout;
-  }
+/** `Deno.serve`, but at one address it throws. */
+function withoutAddress(hostname: string, error: Error): Disposable {
+  const { serve } = Deno;
+  const fake = (options: Deno.ServeTcpOptions, handler: Deno.ServeHandler) => {
+    if (options.hostname === hostname) throw error;
+    return serve(options, handler);
+  };
+  Object.assign(Deno, { serve: fake });
+  return { [Symbol.dispose]: () => void Object.assign(Deno, { serve }) };
 }
 
 describe("flags/", () => {
   it("holds the codes of country_codes.txt, each a GIF with its name", async () => {
     const codes = expandCcArgs(false, true, []);
     const folders = await Array.fromAsync(Deno.readDir(FLAGS));
-    assertEquals(
-      folders.filter((entry) => entry.isDirectory).map(({ name }) => name)
-        .sort(),
-      codes.map((cc) => cc.toLowerCase()),
-    );
+    const names = folders.filter((entry) => entry.isDirectory)
+      .map(({ name }) => name.toUpperCase());
+    assertEquals(names.sort(), codes);
     const images = new Set<string>();
     for (const cc of codes) {
       const folder = `${FLAGS}/${cc.toLowerCase()}`;
@@ -81,9 +84,8 @@ describe("flags/", () => {
       assertMatch(new TextDecoder().decode(gif.subarray(0, 6)), /^GIF8[79]a$/);
       assertEquals(gif.at(-1), 0x3b, cc);
       images.add(gif.join());
-      const { iso_cc, country } = JSON.parse(
-        await Deno.readTextFile(`${folder}/metadata.json`),
-      );
+      const json = await Deno.readTextFile(`${folder}/metadata.json`);
+      const { iso_cc, country } = JSON.parse(json);
       assertEquals(iso_cc, cc);
       assertMatch(country, /^\p{L}/u);
     }
@@ -94,263 +96,202 @@ describe("flags/", () => {
 describe("a site", () => {
   let stop: AbortController;
   let port: number;
-  let url: string;
 
   beforeEach(() => {
     stop = new AbortController();
     port = freePort();
-    url = `http://127.0.0.1:${port}`;
   });
   afterEach(() => stop.abort());
 
-  const serve = (site: Partial<Site>) =>
+  const serve = (site: Partial<Site> = {}) =>
     serveSite({ ...SITES.LOCAL!, ...site, port }, stop.signal);
+
+  /** Serve a copy of the project. */
+  async function serveCopy(path: string): Promise<string> {
+    const program = pathToFileURL(`${path}/site/serve.ts`).href;
+    const there: typeof import("../site/serve.ts") = await import(program);
+    const site = { ...SITES.LOCAL!, port };
+    return heard(() => there.serveSite(site, stop.signal));
+  }
+
+  /** Status of a path, and bytes of what comes. */
+  async function get(
+    path: string,
+    host = "127.0.0.1",
+  ): Promise<[number, Uint8Array]> {
+    const response = await fetch(`http://${host}:${port}${path}`);
+    return [response.status, await response.bytes()];
+  }
 
   /**
    * How often each status was the answer to `n` requests, and how many
    * milliseconds the site waited before late ones.
    */
   async function tally(n: number, path = "/flags/br/br.gif") {
-    using timers = new InstantTimers();
-    const { waits } = timers;
+    using timers = instantTimers();
     const statuses: Record<number, number> = {};
     await Promise.all(Array.from({ length: n }, async (_, i) => {
-      const response = await fetch(`${url}${path}?${i}`);
-      await response.body?.cancel();
-      statuses[response.status] = (statuses[response.status] ?? 0) + 1;
+      const [status] = await get(`${path}?${i}`);
+      statuses[status] = (statuses[status] ?? 0) + 1;
     }));
-    return { statuses, waits };
+    return { statuses, waits: timers.waits };
   }
 
-  it("serves flags and their metadata, byte for byte", async () => {
-    await serve({});
-    for (
-      const [path, type] of [
-        ["ad/ad.gif", "image/gif"],
-        ["zw/zw.gif", "image/gif"],
-        ["kr/metadata.json", "application/json"],
-      ]
-    ) {
-      const response = await fetch(`${url}/flags/${path}`);
-      assertEquals(response.status, 200);
-      assertEquals(response.headers.get("content-type"), type);
-      assertEquals(
-        await response.bytes(),
-        await Deno.readFile(`${FLAGS}/${path}`),
-      );
+  it("serves flags and their metadata, byte for byte, and HEAD like GET", async () => {
+    serve();
+    const paths = ["ad/ad.gif", "zw/zw.gif", "kr/metadata.json"];
+    for (const path of paths) {
+      const type = path.endsWith("gif") ? "image/gif" : "application/json";
+      const file = await Deno.readFile(`${FLAGS}/${path}`);
+      for (const method of ["GET", "HEAD"]) {
+        const url = `http://localhost:${port}/flags/${path}`;
+        const response = await fetch(url, { method });
+        const { status, headers } = response;
+        assertEquals([status, headers.get("content-type")], [200, type]);
+        assertEquals(headers.get("content-length"), `${file.length}`);
+        const body = await response.bytes();
+        assertEquals(body, method === "GET" ? file : new Uint8Array());
+      }
     }
-  });
-
-  it("shows a page of its flags with their names at /, /flags and /flags/", async () => {
-    await serve({});
-    const pages = new Set<string>();
-    for (const path of ["/", "/flags", "/flags/", "/flags/?x"]) {
-      const response = await fetch(url + path);
-      assertEquals(response.status, 200, path);
-      assertEquals(
-        response.headers.get("content-type"),
-        "text/html; charset=utf-8",
-      );
-      pages.add(await response.text());
-    }
-    const [page, ...others] = pages;
-    assertEquals(others, []);
-
-    const flags = [...page!.matchAll(/<img src="([^"]*)"/g)].map((m) => m[1]);
-    assertEquals(flags.length, 194);
-    for (const path of flags) {
-      const response = await fetch(url + path);
-      await response.body?.cancel();
-      assertEquals(response.headers.get("content-type"), "image/gif");
-    }
-    for await (const { name, isDirectory } of Deno.readDir(FLAGS)) {
-      if (!isDirectory) continue;
-      const { country } = JSON.parse(
-        await Deno.readTextFile(`${FLAGS}/${name}/metadata.json`),
-      );
-      assertStringIncludes(page!.replaceAll("&#38;", "&"), `${country}</a>`);
-    }
-    // All that a browser loads: no script, nothing from elsewhere.
-    const loaded = [...page!.matchAll(/(?:src|href|url\()="?([^")]*)/g)];
-    assertEquals(
-      loaded.map((m) => m[1]!).filter((path) => !/^\/flags\//.test(path)),
-      ["data:,"],
-    );
-    assert(!/<script|@import|\son\w+=/.test(page!));
-  });
-
-  it("escapes the names on its page, and shows a flag without a name", () => {
-    const page = flagsPage(SITES.ERROR!, [["xx", '<b a="&">'], ["yy", ""]]);
-    assertStringIncludes(page, "<b>XX</b> &#60;b a=&#34;&#38;&#34;&#62;</a>");
-    assertStringIncludes(page, "<b>YY</b> </a>");
-    assertStringIncludes(page, "<h1>2 flags at localhost:8003</h1>");
   });
 
   it("is at 127.0.0.1 and at [::1]", async () => {
-    await serve({});
+    serve();
     const hosts = ["127.0.0.1", "localhost", ...hasIPv6 ? ["[::1]"] : []];
     for (const host of hosts) {
-      const response = await fetch(`http://${host}:${port}/flags/br/br.gif`);
-      assertEquals((await response.bytes()).length > 100, true);
+      assertEquals((await get("/flags/br/br.gif", host))[1].length, 3402);
     }
   });
 
-  const unlessIPv6 = localhostIsIPv6 ? it.skip : itWithIPv6;
-  const why = localhostIsIPv6 ? " (left out: localhost is [::1] here)" : "";
-  unlessIPv6(
-    "is at 127.0.0.1 when another has [::1], and says so" + why,
-    async () => {
-      await using copy = await projectAtFreePorts();
-      const [port] = copy.ports;
-      using _other = Deno.listen({ hostname: "::1", port });
-      const { stdout, stderr } = await run("sequential", [], {
-        cwd: copy.path,
-        root: copy.path,
-      });
-      assertEquals(parseReport(stdout).flags, 20);
-      assertStringIncludes(stderr, `*** Another program has [::1]:${port}: `);
-    },
-  );
+  itIf(hasIPv6, "IPv6")("says so when another has [::1]", async () => {
+    using _other = Deno.listen({ hostname: "::1", port });
+    const here = "this site is at 127.0.0.1 only";
+    assertEquals(
+      heard(serve),
+      `*** Another program has [::1]:${port}: ${here}\n`,
+    );
+    assertEquals((await get("/flags/br/br.gif"))[0], 200);
+  });
 
   it("is at 127.0.0.1 where the kernel knows no IPv6", async () => {
-    const { serve: serveThere } = Deno;
-    const serveV4 = (
-      options: Deno.ServeTcpOptions,
-      handler: () => Response,
-    ) => {
-      if (options.hostname !== "::1") return serveThere(options, handler);
-      throw new Error("Address family not supported by protocol (os error 97)");
-    };
-    Object.assign(Deno, { serve: serveV4 });
-    try {
-      await serve({});
-    } finally {
-      Object.assign(Deno, { serve: serveThere });
-    }
-    assertEquals(await tally(1), { statuses: { 200: 1 }, waits: [] });
+    const message = "Address family not supported by protocol (os error 97)";
+    using _ = withoutAddress("::1", new Error(message));
+    assertEquals(heard(serve), "");
+    assertEquals((await get("/flags/br/br.gif"))[0], 200);
   });
 
-  it("says how many flags it lacks, and shows those that are there", async () => {
+  it("names the port that Windows keeps for others", () => {
+    const text = "액세스 권한에 의해 숨겨진 소켓 (os error 10013)";
+    const error = new Deno.errors.PermissionDenied(text);
+    using _ = withoutAddress("127.0.0.1", error);
+    const message = `Port ${port} is reserved by the system: `;
+    assertThrows(serve, Deno.errors.PermissionDenied, message);
+  });
+
+  it("says what is wrong with flags/", async () => {
+    const remove = (path: string) => Deno.remove(path, { recursive: true });
+    const noFolder = async (path: string) => {
+      await remove(path);
+      await Deno.writeTextFile(path, "");
+    };
+    for (
+      const [path, break_, expected] of [
+        ["/br", remove, "lacks 1 of the 194 flags: they belong in flags/"],
+        ["", remove, "lacks 194 of the 194 flags: they belong in flags/"],
+        ["", noFolder, "cannot list flags/: "],
+      ] as const
+    ) {
+      await using folder = await project();
+      await break_(`${folder.path}/flags${path}`);
+      port = freePort();
+      const said = await serveCopy(folder.path);
+      assertStringIncludes(said, `*** localhost:${port} ${expected}`);
+      assertEquals(said.split("\n").length, 2);
+    }
+  });
+
+  it("serves a file as it is now", async () => {
     await using folder = await project();
-    const flags = `${folder.path}/flags`;
-    await Deno.writeTextFile(`${flags}/.DS_Store`, "");
-    for (const cc of ["br", "de", "eg"]) {
-      await Deno.remove(`${flags}/${cc}`, { recursive: true });
-    }
-    await Deno.remove(`${flags}/cn/cn.gif`);
-    await Deno.truncate(`${flags}/us/us.gif`);
-    await Deno.remove(`${flags}/ad/metadata.json`);
-    await Deno.truncate(`${flags}/ae/metadata.json`);
-
-    const program = `file://${folder.path}/site/serve.ts`;
-    const there: typeof import("../site/serve.ts") = await import(program);
-    const { writeSync } = Deno.stderr;
-    let said = "";
-    Deno.stderr.writeSync = (bytes) => {
-      said += new TextDecoder().decode(bytes);
-      return bytes.length;
-    };
+    const path = "/flags/br/br.gif";
+    const file = folder.path + path;
+    const brazil = await Deno.readFile(file);
+    await serveCopy(folder.path);
+    assertEquals(await get(path), [200, brazil]);
+    const { now } = Date;
+    Date.now = () => now() + 10_000; // What was read is old, and known.
     try {
-      there.serveSite({ ...SITES.LOCAL!, port }, stop.signal);
+      assertEquals(await get(path), [200, brazil]);
     } finally {
-      Deno.stderr.writeSync = writeSync;
+      Date.now = now;
     }
-    assertEquals(
-      said,
-      `*** localhost:${port} lacks 3 of the 194 flags: they belong in flags/\n`,
-    );
-    // A folder may lack its file all the same: the page looks at each.
-    const page = await (await fetch(url)).text();
-    assertStringIncludes(page, "<h1>189 flags ");
-    assertStringIncludes(page, "<b>AD</b> </a>");
-    assertStringIncludes(page, "<b>AE</b> </a>");
-    assert(!/<b>(BR|CN|DE|EG|US)</.test(page));
+    for (const byte of [1, 2, 3]) { // As long, and within a tick.
+      const other = new Uint8Array(brazil.length).fill(byte);
+      await Deno.writeFile(file, other);
+      assertEquals(await get(path), [200, other]);
+    }
+    await Deno.remove(file);
+    assertEquals((await get(path))[0], 404);
+    await Deno.writeFile(file, brazil);
+    assertEquals(await get(path), [200, brazil]);
+    await Deno.remove(`${folder.path}/flags`, { recursive: true });
+    assertEquals((await get(path))[0], 404);
   });
 
-  it("answers HEAD like GET, without a body", async () => {
-    await serve({});
-    const types = [["/flags/br/br.gif", "image/gif"], ["/", "text/html"]];
-    for (const [path, type] of types) {
-      const get = await fetch(url + path);
-      const { length } = await get.bytes();
-      const head = await fetch(url + path, { method: "HEAD" });
-      assertEquals(head.status, 200);
-      assertEquals(head.headers.get("content-length"), `${length}`);
-      assertEquals(head.headers.get("content-type")?.split(";")[0], type);
-      assertEquals(await head.text(), "");
+  itOnPosix("follows no link that leads out of flags/", async () => {
+    await using folder = await project();
+    const { path } = folder;
+    await Deno.rename(`${path}/flags/fr`, `${path}/flags.else`);
+    await Deno.symlink(`${path}/flags.else`, `${path}/flags/fr`);
+    await Deno.remove(`${path}/flags/br/br.gif`);
+    await Deno.symlink("../../deno.json", `${path}/flags/br/br.gif`);
+    await Deno.remove(`${path}/flags/eg/eg.gif`);
+    await Deno.symlink("../in/in.gif", `${path}/flags/eg/eg.gif`);
+    await Deno.symlink(path, `${path}/link`);
+    await serveCopy(`${path}/link`);
+    const statuses = [];
+    for (const cc of ["br", "fr", "eg"]) {
+      statuses.push((await get(`/flags/${cc}/${cc}.gif`))[0]);
     }
+    assertEquals(statuses, [404, 404, 200]);
   });
 
   it("refuses other methods with 405 and names those that it takes", async () => {
-    await serve({});
+    serve();
     for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "FOO"]) {
-      const response = await fetch(`${url}/flags/br/br.gif`, { method });
-      await response.body?.cancel();
-      assertEquals(response.status, 405);
-      assertEquals(response.headers.get("allow"), "GET, HEAD");
+      for (const path of ["flags/br/br.gif", "", "events"]) {
+        const url = `http://localhost:${port}/${path}`;
+        const response = await fetch(url, { method });
+        await response.body?.cancel();
+        assertEquals(response.status, 405);
+        assertEquals(response.headers.get("allow"), "GET, HEAD");
+      }
     }
   });
 
-  it("answers 404 for what is no flag", async () => {
-    await serve({});
-    const paths = [
-      "//",
-      "/flags//",
-      "/flags/index.html",
-      "/index.html",
-      "/flags/xx/xx.gif",
-      "/flags/do/do.gif",
-      "/flags/ad/ae.gif",
-      "/flags/ad/ad.png",
-      "/flags/AD/AD.gif",
-      "/flags/ad/",
-      "/deno.json",
-      "/flags/../deno.json",
-    ];
-    for (const path of paths) {
-      const response = await fetch(url + path);
-      await response.body?.cancel();
-      assertEquals(response.status, 404, path);
-    }
-  });
-
-  it("LOCAL answers everything at once", async () => {
-    await serve(SITES.LOCAL!);
-    assertEquals(await tally(100), { statuses: { 200: 100 }, waits: [] });
-  });
-
-  it("DELAY answers everything half a second late, 404s, metadata and the page, too", async () => {
-    await serve(SITES.DELAY!);
-    const waits = Array(20).fill(500);
-    for (
-      const [path, status] of [
-        ["br/br.gif", 200],
-        ["xx/xx.gif", 404],
-        ["br/metadata.json", 200],
-        ["", 200],
-      ] as const
-    ) {
-      const counts = await tally(20, `/flags/${path}`);
-      assertEquals(counts, { statuses: { [status]: 20 }, waits });
+  it("LOCAL answers everything at once, DELAY half a second late", async () => {
+    const answers = [["br/br.gif", 200], ["xx/xx.gif", 404]] as const;
+    for (const [label, ...waits] of [["LOCAL"], ["DELAY", 500, 500]]) {
+      port = freePort();
+      serve(SITES[label!]!);
+      for (const [path, status] of [...answers, ["br/metadata.json", 200]]) {
+        const counts = { statuses: { [status!]: 2 }, waits };
+        assertEquals(await tally(2, `/flags/${path}`), counts);
+      }
     }
     const t0 = performance.now();
-    await (await fetch(`${url}/flags/br/br.gif`)).body?.cancel();
+    await get("/flags/br/br.gif");
     const elapsed = performance.now() - t0;
     assert(elapsed > 490, `${elapsed} ms`);
   });
 
   it("ERROR fails a quarter, with one of four errors, and delays half", async () => {
-    assertEquals(SITES.ERROR, {
-      port: 8003,
-      errors: 0.25,
-      late: 0.5,
-      delay: 0.5,
-    });
-    await serve({ ...SITES.ERROR!, seed: 1 });
-    const n = 2000;
+    const { errors, late, delay } = SITES.ERROR!;
+    assertEquals([errors, late, delay], [0.25, 0.5, 0.5]);
+    serve({ ...SITES.ERROR!, seed: 1 });
+    const n = 1000;
     const { statuses, waits } = await tally(n);
     const assertShare = (share: number, count = 0) =>
-      assert(Math.abs(count / n - share) < 0.02, JSON.stringify(statuses));
+      assert(Math.abs(count / n - share) < 0.03, JSON.stringify(statuses));
     assertShare(0.75, statuses[200]);
     for (const status of [500, 501, 502, 503]) {
       assertShare(0.0625, statuses[status]);
@@ -359,205 +300,177 @@ describe("a site", () => {
     assertEquals(new Set(waits), new Set([500]));
   });
 
-  it("can be told other shares of errors and of late answers", async () => {
-    await serve({ errors: 1, late: 0 });
-    for (const path of ["/flags/br/br.gif", "/"]) {
-      const { statuses } = await tally(50, path);
-      assertEquals(statuses[200], undefined, path);
-    }
-    port = freePort();
-    url = `http://127.0.0.1:${port}`;
-    await serve({ errors: 0, late: 1, delay: 7 });
-    const waits = Array(50).fill(7000);
-    assertEquals(await tally(50), { statuses: { 200: 50 }, waits });
-  });
-
   it("fails the same paths each time, with a seed", async () => {
-    const codes = ["ad", "br", "cn", "de", "eg", "fr", "in", "jp", "kr", "us"];
-    const fates: string[] = [];
-    for (const seed of [1, 1, 2, 3, 4, undefined]) {
+    const fates = async (seed?: number, codes = CODES) => {
       port = freePort();
-      url = `http://127.0.0.1:${port}`;
-      await serve({ errors: 0.5, seed });
-      const ask = async (cc: string) => {
-        const response = await fetch(`${url}/flags/${cc}/${cc}.gif`);
-        await response.body?.cancel();
-        return response.status;
-      };
-      // Without one, chance gives a path always the same less than once in
-      // 10^30 runs.
-      const asked = seed ? codes : Array(100).fill("br");
-      fates.push((await Promise.all(asked.map(ask))).join(" "));
-    }
-    assertEquals(fates[0], fates[1]);
-    assertEquals(new Set(fates.slice(0, 5)).size > 2, true);
-    assertEquals(new Set(fates[5]!.split(" ")).size > 1, true);
+      serve({ errors: 0.5, seed });
+      const answers = codes.split(" ").map((cc) =>
+        get(`/flags/${cc}/${cc}.gif`)
+      );
+      return (await Promise.all(answers)).map(([status]) => status);
+    };
+    const [first, ...others] = [
+      await fates(1),
+      await fates(1),
+      await fates(2),
+      await fates(3),
+    ];
+    assertEquals(first, others[0]);
+    assert(others.some((other) => other.join() !== first!.join()));
+    // By chance a path has the same less than once in 10^30 runs.
+    const statuses = await fates(undefined, "br ".repeat(100).trim());
+    assert(new Set(statuses).size > 1, `${statuses}`);
   });
 
   it("runs on a thread of its own, for as long as it is used", async () => {
     {
       await using site = await startSite("LOCAL", port, stop.signal);
       assert(site);
-      assertEquals((await tally(1)).statuses, { 200: 1 });
       // A second one gives way to it.
       assertEquals(await startSite("LOCAL", port, stop.signal), undefined);
-      assertEquals((await tally(1)).statuses, { 200: 1 });
+      assertEquals((await get("/flags/br/br.gif"))[0], 200);
     }
-    for (let tries = 0; tries < 1000; tries++) {
-      try {
-        (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      } catch {
-        return;
-      }
-      await delay(50);
-    }
-    throw new Error("the site is still there");
+    await eventually(() =>
+      Deno.connect({ hostname: "127.0.0.1", port })
+        .then((connection) => connection.close(), () => "it has gone")
+    );
   });
 });
 
 describe("site/serve.ts", () => {
-  const serve = (...args: string[]) =>
-    new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", ...STD, `${ROOT}/site/serve.ts`, ...args],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+  const serve = (root: string, args: string[]) =>
+    spawn([
+      ...[Deno.execPath(), "run", "-A", ...STD],
+      `${root}/site/serve.ts`,
+      ...args,
+    ]);
 
-  it("shows its help on stdout", async () => {
-    const { code, stdout, stderr } = await outcome(serve("-h"));
-    assertEquals([code, stderr], [0, ""]);
-    assertMatch(stdout, /^usage: serve\.ts \[-h\]/);
-  });
+  /** Serve a copy of the project while `use` goes on, then press Ctrl-C. */
+  async function serving(
+    args: string[],
+    use: (ports: readonly number[]) => Promise<void>,
+    sites = 1,
+  ): Promise<Outcome> {
+    await using copy = await projectAtFreePorts();
+    const site = serve(copy.path, args);
+    const reader = site.stdout.getReader();
+    let said = "";
+    while (said.split("\n").length <= sites) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      said += new TextDecoder().decode(value);
+    }
+    reader.releaseLock();
+    try {
+      await use(copy.ports);
+    } finally {
+      site.kill("SIGINT");
+    }
+    const { code, stdout, stderr } = await outcome(site);
+    return { code, stdout: said + stdout, stderr };
+  }
 
-  const bad: [args: string[], message: string][] = [
-    [["-d", "x"], "--delay SECONDS must be a number, not x"],
-    [["--errors=2"], "--errors SHARE must be <= 1, not 2"],
-    [["-l", "-1"], "--late SHARE must be >= 0, not -1"],
-    [["--seed", "1.5"], "--seed N must be a whole number, not 1.5"],
-    [["remote"], "LABEL must be one of LOCAL, DELAY, ERROR, not remote"],
-  ];
-  for (const [args, message] of bad) {
-    it(`refuses ${args.join(" ")}`, async () => {
-      const { code, stdout, stderr } = await outcome(serve(...args));
+  /** Status and seconds of the answers to requests for flags. */
+  const ask = (port: number, codes: string) =>
+    Promise.all(
+      codes.split(" ").map(async (cc) => {
+        const t0 = performance.now();
+        const url = `http://localhost:${port}/flags/${cc}/${cc}.gif`;
+        const { status, body } = await fetch(url);
+        await body?.cancel();
+        return [status, (performance.now() - t0) / 1000] as const;
+      }),
+    );
+
+  it("shows its help, and refuses a command line that it cannot run", async () => {
+    const help = await outcome(serve(ROOT, ["-h"]));
+    assertEquals([help.code, help.stderr], [0, ""]);
+    assertMatch(help.stdout, /^usage: serve\.ts \[-h\]/);
+    for (
+      const [args, message] of [
+        ["-d x", "--delay SECONDS must be a number, not x"],
+        ["--errors=2", "--errors SHARE must be <= 1, not 2"],
+        ["-l -1", "--late SHARE must be >= 0, not -1"],
+        ["--seed 1.5", "--seed N must be a whole number, not 1.5"],
+        ["remote", "LABEL must be one of LOCAL, DELAY, ERROR, not remote"],
+      ] as const
+    ) {
+      const child = serve(ROOT, args.split(" "));
+      const { code, stdout, stderr } = await outcome(child);
       assertEquals([code, stdout], [2, ""]);
       const [first, second, ...rest] = stderr.split("\n");
-      assertEquals(first, `*** Usage error: ${message}`);
+      assertEquals([first, ...rest], [`*** Usage error: ${message}`, ""]);
       assertMatch(second!, /^usage: serve\.ts /);
-      assertEquals(rest, [""]);
-    });
-  }
-});
-
-/** Whether a program can be given a network of its own. */
-const hasNetworks = await (async () => {
-  try {
-    const args = ["-rn", "ip", "link", "set", "lo", "up"];
-    return (await new Deno.Command("unshare", { args }).output()).success;
-  } catch {
-    return false;
-  }
-})();
-
-describe("site/serve.ts, in a network of its own,", () => {
-  const itThere = (name: string, test: () => Promise<void>) =>
-    !hasNetworks
-      ? it.skip(`${name} (left out: needs unshare -rn and ip)`, test)
-      : STD[0] !== "--frozen"
-      ? it.skip(`${name} (left out: JSR is not in that network)`, test)
-      : it(name, test);
-
-  async function serve(plan: Plan): Promise<Served> {
-    const program = `${ROOT}/tests/serve_in_network.ts`;
-    const words = [Deno.execPath(), "run", "-A", ...STD, program];
-    const command = 'ip link set lo up && exec "$@"';
-    const child = new Deno.Command("unshare", {
-      args: ["-rn", "sh", "-c", command, "sh", ...words, JSON.stringify(plan)],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const { stdout, stderr } = await outcome(child);
-    assertEquals(stderr, "");
-    return JSON.parse(stdout);
-  }
-
-  const url = (port: number, path: string) =>
-    `http://localhost:${port}/${path}`;
-  const flag = (cc: string) => `flags/${cc}/${cc}.gif`;
-  const CODES = "ad br cn de eg fr in jp kr lt mx ng om pk qa ru".split(" ");
-  const ERROR_FLAGS = CODES.map((cc) => url(8003, flag(cc)));
-
-  itThere("serves all three, and Ctrl-C ends them with 130", async () => {
-    const { stdout, stderr, answers, code } = await serve({
-      options: [],
-      labels: ["local", "Delay", "ERROR"],
-      urls: [url(8001, flag("br")), url(8002, flag("br")), url(8001, "")],
-    });
-    assertEquals(
-      stdout,
-      [["LOCAL", 8001], ["DELAY", 8002], ["ERROR", 8003]].map(([name, port]) =>
-        `${name} site: http://localhost:${port}/flags\n`
-      ).join(""),
-    );
-    assertEquals([code, stderr], [130, ""]);
-    assertEquals(answers.map(([status]) => status), [200, 200, 200]);
-    assert(answers[1]![1] > 0.45, "DELAY was not late");
-  });
-
-  itThere("does not wait for late answers after Ctrl-C", async () => {
-    const { pending, code, stderr } = await serve({
-      options: ["-d", "60"],
-      labels: ["DELAY"],
-      urls: [],
-      pending: [url(8002, flag("br")), url(8002, "flags/")],
-    });
-    assertEquals([code, stderr], [130, ""]);
-    assertEquals(pending, ["TypeError", "TypeError"]);
-  });
-
-  itThere("-d 2 makes late answers 2 s late", async () => {
-    const { answers } = await serve({
-      options: ["-d", "2"],
-      labels: ["DELAY"],
-      urls: [url(8002, flag("br")), url(8002, flag("xx"))],
-    });
-    assertEquals(answers.map(([status]) => status), [200, 404]);
-    assert(answers.every(([, seconds]) => seconds > 1.9), `${answers}`);
-  });
-
-  itThere("-e 1 fails all of ERROR's requests, and no other's", async () => {
-    const { answers } = await serve({
-      options: ["-e", "1"],
-      labels: ["LOCAL", "ERROR"],
-      urls: [...ERROR_FLAGS, url(8001, flag("br"))],
-    });
-    const local = answers.pop()!;
-    assertEquals(local[0], 200);
-    assert(answers.every(([status]) => status >= 500), `${answers}`);
-  });
-
-  itThere("-e 0 -l 1 answers all of ERROR's requests late", async () => {
-    const { answers } = await serve({
-      options: ["-e", "0", "-l", "1", "-d", "1"],
-      labels: ["ERROR"],
-      urls: ERROR_FLAGS,
-    });
-    assert(answers.every(([status]) => status === 200), `${answers}`);
-    assert(answers.every(([, seconds]) => seconds > 0.95), `${answers}`);
-  });
-
-  itThere("--seed fails the same paths in each run", async () => {
-    const fates: string[] = [];
-    for (const seed of ["1", "1", "2", "3"]) {
-      const { answers } = await serve({
-        options: ["--seed", seed, "-e", "0.5", "-d", "0"],
-        labels: ["ERROR"],
-        urls: ERROR_FLAGS,
-      });
-      fates.push(answers.map(([status]) => status).join(" "));
     }
-    assertEquals(fates[0], fates[1]);
-    assert(new Set(fates).size > 2, `${fates}`);
+  });
+
+  it("names the port that is in use, in one line, and exits with 1", async () => {
+    await using copy = await projectAtFreePorts();
+    const [, used] = copy.ports;
+    using _listener = Deno.listen({ hostname: "127.0.0.1", port: used });
+    // The site that was started first must not keep the program alive.
+    for (const [labels, lines] of [["DELAY", 0], ["LOCAL DELAY", 1]] as const) {
+      const child = serve(copy.path, labels.split(" "));
+      const { code, stdout, stderr } = await outcome(child);
+      assertEquals(stderr, `*** Port ${used} is in use\n`);
+      assertEquals([code, stdout.split("\n").length - 1], [1, lines]);
+    }
+  });
+
+  itOnPosix("serves all three, and Ctrl-C ends them with 130", async () => {
+    let lines = "";
+    const args = ["local", "Delay", "ERROR"];
+    const { code, stdout, stderr } = await serving(args, async (ports) => {
+      const [local] = (await ask(ports[0]!, "br"))[0]!;
+      const [status, seconds] = (await ask(ports[1]!, "br"))[0]!;
+      assertEquals([local, status], [200, 200]);
+      assert(seconds > 0.45, "DELAY was not late");
+      lines = Object.keys(SITES).map((label, i) =>
+        `${label} site: http://localhost:${ports[i]}/flags\n`
+      ).join("");
+    }, 3);
+    assertEquals([code, stdout, stderr], [130, lines, ""]);
+  });
+
+  itOnPosix(
+    "waits after Ctrl-C for no late answer, and for no browser",
+    async () => {
+      let ends: PromiseLike<PromiseSettledResult<unknown>[]> | undefined;
+      const args = ["-d", "60", "DELAY"];
+      const { code, stderr } = await serving(args, async ([, port]) => {
+        const events = await fetch(`http://localhost:${port}/events`);
+        ends = Promise.allSettled([events.text(), ask(port!, "br")]);
+        await delay(200);
+      });
+      assertEquals([code, stderr], [130, ""]);
+      const statuses = (await ends!).map(({ status }) => status);
+      assertEquals(statuses, ["rejected", "rejected"]);
+    },
+  );
+
+  const options: [args: string, status: RegExp, seconds: number][] = [
+    ["-d 2 DELAY", /^200$/, 1.9],
+    ["-e 1 ERROR", /^50[0-3]$/, 0],
+    ["-e 0 -l 1 -d 1 ERROR", /^200$/, 0.95],
+  ];
+  for (const [args, expected, atLeast] of options) {
+    itOnPosix(`takes ${args}`, async () => {
+      await serving(args.split(" "), async ([, late, failing]) => {
+        const port = args.endsWith("DELAY") ? late : failing;
+        for (const [status, seconds] of await ask(port!, CODES)) {
+          assertMatch(`${status}`, expected);
+          assert(seconds > atLeast, `${seconds} s`);
+        }
+      });
+    });
+  }
+
+  itOnPosix("takes --seed: a path has the same answer each time", async () => {
+    const args = "--seed 1 -e 0.5 -d 0 ERROR".split(" ");
+    await serving(args, async ([, , port]) => {
+      const statuses = async () =>
+        (await ask(port!, CODES)).map(([status]) => status);
+      assertEquals(await statuses(), await statuses());
+    });
   });
 });

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { delay } from "@std/async/delay";
 import { it } from "@std/testing/bdd";
 import { cp } from "node:fs/promises";
 import { asCompleted, type Future } from "../lib/futures.ts";
@@ -56,6 +57,16 @@ export function itIf(
   return (name, test) => it.skip(`${name} (left out: needs ${needs})`, test);
 }
 
+/** Whether this machine has [::1]. */
+export const hasIPv6: boolean = (() => {
+  try {
+    Deno.listen({ hostname: "::1", port: 0 }).close();
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
 const { os } = Deno.build;
 
 /** A test of what POSIX has: a shell, signals, `/dev`. */
@@ -69,6 +80,22 @@ export const itInTerminal = itIf(
   os === "linux" && await has("script", "--version"),
   "util-linux script",
 );
+
+/**
+ * What a look gives, once that is true.
+ *
+ * @throws {Error} When a minute has passed.
+ */
+export async function eventually<Seen>(
+  look: () => Seen | Promise<Seen>,
+): Promise<Seen & NonNullable<unknown>> {
+  for (let tries = 0; tries < 3000; tries++) {
+    const seen = await look();
+    if (seen) return seen;
+    await delay(20);
+  }
+  throw new Error(`a minute has passed without ${look}`);
+}
 
 /** Wait for a future that somebody runs, as a reader would. */
 export async function resultOf<R>(future: Future<R>): Promise<R> {
