@@ -72,9 +72,12 @@ export class Chromium implements AsyncDisposable {
 
   /** Ends it, with all its processes, and removes its profile. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = new Promise((resolve) => this.#socket!.onclose = resolve);
-    this.#socket!.send(JSON.stringify({ id: 0, method: "Browser.close" }));
-    await Promise.all([closed, this.#process.status]);
+    if (this.#socket) {
+      const closed = new Promise((resolve) => this.#socket!.onclose = resolve);
+      this.#call("Browser.close");
+      await closed;
+    } else this.#process.kill(); // It was not shown a page.
+    await this.#process.status;
     await this.#profile[Symbol.asyncDispose]();
   }
 }

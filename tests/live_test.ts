@@ -21,10 +21,13 @@ import {
 let stop: AbortController;
 let url: string;
 
-beforeEach(() => {
-  stop = new AbortController();
-});
-afterEach(() => stop.abort());
+/** What is served in a test of this block ends with it. */
+function endServing(): void {
+  beforeEach(() => {
+    stop = new AbortController();
+  });
+  afterEach(() => stop.abort());
+}
 
 function serve(site: Partial<Site>, port = freePort()): void {
   url = `http://localhost:${port}`;
@@ -142,6 +145,8 @@ class Clock implements Disposable {
 }
 
 describe("the events of a site", () => {
+  endServing();
+
   for (const path of ["/events", "/page/events"]) {
     it(`are at ${path}, as flags are asked for and answered`, async () => {
       serve({ late: 1, delay: 0.2 });
@@ -315,6 +320,8 @@ const SHOWN = `(() => {
 })()`;
 
 describe("the page of a site", () => {
+  endServing();
+
   /** What it is told of the site. */
   async function told(): Promise<Record<string, unknown>> {
     const html = await (await fetch(url)).text();
@@ -398,6 +405,8 @@ describe("the page of a site", () => {
 });
 
 describe("the page of a site, in Chromium,", () => {
+  endServing();
+
   const shown = (page: Chromium, condition: string) =>
     page.until<Shown>(
       `(({ status, counts }) => ${condition})(${SHOWN}) && ${SHOWN}`,
