@@ -1,130 +1,153 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { barAt, film, type Recording } from "../bench/film.ts";
+import { film, type Race, screens } from "../bench/film.ts";
+import { ROOT } from "./testing.ts";
+import { inLanes, lanes, watch } from "../bench/lanes.ts";
 
-const sequential: Recording = {
-  script: "sequential",
-  codes: 676,
-  connections: 1,
-  done: [0.5, 1, 1.52, 2.05],
-  report: ["never shown"],
-};
-const asyncio: Recording = {
-  script: "asyncio",
-  codes: 4,
-  connections: 2,
-  done: [0.51, 0.52, 1.04, 1.11],
-  report: ["-".repeat(20), "4 flags downloaded.", "Elapsed time: 1.11s"],
+const race: Race = {
+  of: ["asyncio", 5],
+  command: "deno run -A flags2_asyncio.ts a < b",
+  output: [
+    { at: 0.1, text: "DELAY site: http://localhost:8002/flags\r\n" },
+    { at: 0.2, text: "\r  0%|    | 0/4 [00:00<?, ?it/s]\x1b[K" },
+    { at: 0.8, text: "\r 50%|██▌ | 2/4 [00:00<00:00, 2.50it/s]\x1b[K" },
+    { at: 1, text: "^C\r 75%|███ | 3/4 [00:01<00:00, 3.00it/s]\x1b[K\r" },
+    { at: 1.6, text: "\n--------------------\r\n4 flags & more\r\n" },
+  ],
+  report: { flags: 4, notFound: 0, errors: 0, notTried: 0, elapsed: 1.4 },
 };
 
-/** The counts that the pictures of a class show, in their order. */
-function counts(svg: string, pictures: RegExp): string[] {
-  return [...svg.matchAll(pictures)].map(([, picture]) =>
-    picture!.match(/\d+\/\d+ \[.*?\]/)![0].replace("&lt;", "<")
-  );
+/** Fails unless an SVG is well-formed, without scripts and links. */
+function assertWellFormed(svg: string): void {
+  assert(!/<script|href|url\(|@import/.test(svg));
+  const open: string[] = [];
+  for (
+    const [, end, name, empty] of svg.matchAll(/<(\/?)(\w+)[^<>]*?(\/?)>/g)
+  ) {
+    if (end) assertEquals(open.pop(), name);
+    else if (!empty) open.push(name!);
+  }
+  assertEquals(open, []);
+  const text = svg.replace(/<\/?\w+[^<>]*>/g, "");
+  assert(!/[<>]|&(?!lt;|amp;)/.test(text), text);
 }
 
 describe("the film", () => {
-  for (
-    const [recording, seconds, percentage, eighths, counts] of [
-      [sequential, 0, "0%", 0, "0/676 [00:00<?, ?it/s]"],
-      [sequential, 0.4, "0%", 0, "0/676 [00:00<?, ?it/s]"],
-      [sequential, 1, "0%", 0, "2/676 [00:01<05:37, 2.00it/s]"],
-      [sequential, 2, "0%", 1, "3/676 [00:02<07:28, 1.50it/s]"],
-      [asyncio, 0.5, "0%", 0, "0/4 [00:00<?, ?it/s]"],
-      [asyncio, 0.8, "50%", 160, "2/4 [00:00<00:00, 2.50it/s]"],
-      [asyncio, 1.1, "75%", 240, "3/4 [00:01<00:00, 2.73it/s]"],
-      [asyncio, 1.2, "100%", 320, "4/4 [00:01<00:00, 3.60it/s]"],
-      [asyncio, 9, "100%", 320, "4/4 [00:01<00:00, 3.60it/s]"],
-    ] as const
-  ) {
-    it(`has ${recording.script} at ${counts} after ${seconds} s`, () => {
-      const expected = { percentage, eighths, counts };
-      assertEquals(barAt(recording, seconds), expected);
-    });
-  }
-
-  it("has a frame for each tenth of a second, and stands at the last", () => {
-    const svg = film([sequential, asyncio]);
-    const frames = (terminal: string) =>
-      counts(terminal, /<g class="frame" style="--at:\d+">(.*?)<\/g>/g);
-    const [, first, second] = svg.split('<g transform="translate(0 ');
-    const at = (recording: Recording) => (_: unknown, i: number) =>
-      barAt(recording, i / 10).counts;
-    assertEquals(frames(first!), Array.from({ length: 19 }, at(sequential)));
-    assertEquals(frames(second!), Array.from({ length: 12 }, at(asyncio)));
-    assertEquals(
-      counts(first!, /<g class="sequential">(.*?)<\/g>/gs),
-      ["3/676 [00:01<07:06, 1.58it/s]"],
-    );
-    assertEquals(
-      counts(second!, /<g class="asyncio">(.*?)<\/g>/gs),
-      ["4/4 [00:01<00:00, 3.60it/s]"],
-    );
+  it("has what the terminal showed in 16 s, from the bar on, when it did", () => {
+    const bar = " 75%|███ | 3/4 [00:01<00:00, 3.00it/s]";
+    const late = { at: 16, text: "\r100%|████| 4/4\x1b[K" };
+    assertEquals(screens([...race.output, late]), [
+      { at: 0.2, lines: ["  0%|    | 0/4 [00:00<?, ?it/s]"] },
+      { at: 0.8, lines: [" 50%|██▌ | 2/4 [00:00<00:00, 2.50it/s]"] },
+      { at: 1, lines: [bar] },
+      { at: 1.6, lines: [bar, "-".repeat(20), "4 flags & more"] },
+    ]);
   });
 
-  it("shows each frame in its tenth of a second, then the last", () => {
-    const svg = film([sequential, asyncio]); // Of two seconds.
-    assert(svg.includes(".frame { visibility: hidden; }"));
+  it("moves from screen to screen, each where its time is", () => {
+    const svg = film([race]);
+    const steps = [
+      ...svg.matchAll(/([\d.]+)% { transform: translateY\((.*?)px\)/g),
+    ];
+    assertEquals(steps.map(([, at, y]) => [at, Number(y)]), [
+      ["0.00", 54],
+      ["1.25", 0],
+      ["5.00", -54],
+      ["6.25", -108],
+      ["10.00", -162],
+    ]);
+    assertMatch(svg, /\.asyncio { animation: asyncio 16s step-end infinite; }/);
+    // A cell of the bar is eight pixels wide.
     assertMatch(
       svg,
-      /@keyframes frame { from { visibility: visible; } 5\.000%, to { visibility: hidden; } }/,
+      /<rect class="bar" x="40" y="56" width="20" height="15"\/>/,
     );
-    assertMatch(
-      svg,
-      /animation: frame 2s step-end infinite; animation-delay: calc\(var\(--at\) \* 0\.1s\);/,
-    );
-    for (const [script, share] of [["sequential", 95], ["asyncio", 60]]) {
-      assert(svg.includes(
-        `@keyframes ${script} { from { visibility: hidden; } ` +
-          `${share}.000% { visibility: visible; } }`,
-      ));
-    }
   });
 
-  it("ends when nobody watched any longer, after 12 s at most", () => {
-    const lasting = (done: number[]) =>
-      film([{ ...sequential, done }]).match(/frame ([\d.]+)s /)?.[1];
-    assertEquals(lasting([0.5, 2.05]), "2");
-    assertEquals(lasting([0.5, 13.2]), "12");
-    assertEquals(film([asyncio]).match(/frame ([\d.]+)s /)?.[1], "12");
-  });
-
-  it("shows the report of a script that came to its end, and only of it", () => {
-    const svg = film([sequential, asyncio]);
-    for (const line of asyncio.report) assert(svg.includes(`>${line}</text>`));
-    assert(!svg.includes("never shown"));
-    const late = { ...asyncio, done: [0.5, 1, 13, 14] };
-    assert(!film([late]).includes("downloaded"));
-  });
-
-  it("stands still for who prefers reduced motion", () => {
-    const [still, moving, pictures] = film([sequential, asyncio])
+  it("stands at the last screen for who prefers reduced motion", () => {
+    const [still, moving, elements] = film([race])
       .split(/@media \(prefers-reduced-motion: no-preference\) |<\/style>/);
-    assertMatch(moving!, /animation: frame /);
-    assert(!(still! + pictures!).includes("animation"));
+    assertMatch(moving!, /animation: asyncio /);
+    assert(!(still! + elements!).includes("animation"));
+    assertMatch(
+      elements!,
+      /<g class="asyncio".* transform="translate\(0 -162\)">/,
+    );
   });
 
-  it("is well-formed, and has neither script nor link", () => {
-    const report = ["a < b & c"];
-    const svg = film([sequential, { ...asyncio, report }]);
-    assert(svg.includes("a &lt; b &amp; c"));
-    assert(!/<script|href|url\(|@import/.test(svg));
-    const open: string[] = [];
-    for (
-      const [, end, name, empty] of svg.matchAll(/<(\/?)(\w+)[^<>]*?(\/?)>/g)
-    ) {
-      if (end) assertEquals(open.pop(), name);
-      else if (!empty) open.push(name!);
-    }
-    assertEquals(open, []);
-    const text = svg.replace(/<\/?\w+[^<>]*>/g, "");
-    assert(!/[<>]|&(?!lt;|amp;)/.test(text), text);
-  });
-
-  it("of all codes has less than 100 KB", () => {
-    const done = Array.from({ length: 676 }, (_, i) => (i + 1) / 60);
-    const long = { ...asyncio, codes: 676, done };
-    assert(film([long, long, long]).length < 100_000);
+  it("is well-formed, and tells the end to who does not see it", () => {
+    const svg = film([race]);
+    assertWellFormed(svg);
+    assertMatch(svg, /flags2_asyncio\.ts a &lt; b 4 flags &amp; more<\/desc>/);
   });
 });
+
+describe("the lanes", () => {
+  it("are as many as requests are in flight, the one free for longest first", () => {
+    const events = [
+      { id: 7, cc: "aa", at: 1000 },
+      { id: 8, cc: "ab", at: 1010 },
+      { id: 7, cc: "aa", at: 1020, status: 503 },
+      { id: 9, cc: "ac", at: 1030 },
+      { id: 10, cc: "ad", at: 1040 },
+      { id: 10, cc: "ad", at: 1500, status: 200 },
+      { id: 8, cc: "ab", at: 1510, status: 404 },
+      { id: 9, cc: "ac", at: 1530, status: 404 },
+    ];
+    assertEquals(inLanes(events, 2), [
+      { cc: "aa", status: 503, lane: 0, from: 0, to: 0.02 },
+      { cc: "ad", status: 200, lane: 2, from: 0.04, to: 0.5 },
+      { cc: "ab", status: 404, lane: 1, from: 0.01, to: 0.51 },
+      { cc: "ac", status: 404, lane: 0, from: 0.03, to: 0.53 },
+    ]);
+  });
+
+  it("show a real run, each request once, no more at a time than -m", async () => {
+    const { signal } = new AbortController();
+    const run = await watch(["threadpool", "DELAY", 3], signal, 7);
+    const codes = run.requests.map(({ cc }) => cc).sort();
+    assertEquals(codes, ["aa", "ab", "ac", "ad", "ae", "af", "ag"]);
+    assertEquals(
+      new Set(run.requests.map(({ lane }) => lane)),
+      new Set([0, 1, 2]),
+    );
+    assert(run.requests.every(({ from, to }) => to - from > 0.45));
+    const svg = lanes([run]);
+    assertWellFormed(svg);
+    assertEquals(svg.match(/<rect class="flags" .*? height="11"/g)?.length, 5);
+    assertMatch(svg, /on DELAY, 3 at a time: [\d.]+ s, 4 flags, 3 not found</);
+    for (const cc of codes) assert(svg.includes(`>${cc.toUpperCase()}</text>`));
+  });
+
+  it("show what was answered at once, too", () => {
+    const at = (from: number, to: number, status: number) => ({
+      cc: "br",
+      lane: 0,
+      from,
+      to,
+      status,
+    });
+    const requests = [
+      at(0, 0.001, 500),
+      at(0.002, 0.003, 200),
+      at(0.004, 10, 200),
+    ];
+    const svg = lanes([{ of: ["asyncio", "ERROR", 1], requests }]);
+    const bars = [
+      ...svg.matchAll(/class="(\w+)" x="(\S+)" y="86" width="(\S+)"/g),
+    ];
+    assertEquals(bars.map(([, ...bar]) => bar), [
+      ["errors", "16", "3"],
+      ["flags", "20", "3"],
+      ["flags", "24", "860"],
+    ]);
+  });
+});
+
+for (const name of ["race.svg", "lanes.svg"]) {
+  it(`docs/${name} is well-formed and has less than 100 KB`, async () => {
+    const svg = await Deno.readTextFile(`${ROOT}/docs/${name}`);
+    assertWellFormed(svg);
+    assert(svg.length < 100_000, `${svg.length}`);
+  });
+}

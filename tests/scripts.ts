@@ -95,6 +95,11 @@ export function commandLine(
   ];
 }
 
+/** Words as a POSIX shell reads them. */
+export function quoted(words: string[]): string {
+  return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+}
+
 /** The numbers of a final report. */
 export interface Report {
   /** Flags downloaded. */

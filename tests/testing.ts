@@ -13,6 +13,7 @@ import { startSite } from "../site/start.ts";
 import {
   commandLine,
   freePort,
+  quoted,
   ROOT,
   type Script,
   type ScriptOptions,
@@ -24,6 +25,7 @@ export {
   commandLine,
   freePort,
   parseReport,
+  quoted,
   ROOT,
   type Script,
   SCRIPTS,
@@ -169,11 +171,6 @@ export interface Outcome {
   stdout: string;
   /** Standard error. */
   stderr: string;
-}
-
-/** Words as a POSIX shell reads them. */
-export function quoted(words: string[]): string {
-  return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
 
 /** Start a program as a child process, with pipes for what it prints. */
