@@ -112,18 +112,6 @@ export class LazyFuture<R> extends Future<R> {
  *
  * A cancelled future is passed over. (Python yields it, and its result throws.)
  *
- * @example
- * ```ts
- * import { asCompleted, LazyFuture } from "./futures.ts";
- * import { delay } from "@std/async/delay";
- *
- * const futures = [50, 1].map((ms) => new LazyFuture(() => delay(ms)));
- * for (const future of futures) future.start();
- * for await (const future of asCompleted(futures)) {
- *   console.assert(future === futures.pop()); // The second one is done first.
- * }
- * ```
- *
  * @throws {unknown} What the iterable throws.
  */
 export async function* asCompleted<F extends Future<unknown>>(
@@ -155,15 +143,11 @@ export class BrokenThreadPool extends Error {
 export interface ThreadPoolOptions {
   /** The most calls that run at a time, >= 1. */
   maxWorkers: number;
-  /**
-   * URL of the module that exports the functions to call; by default the main
-   * module, the script that is run.
-   */
+  /** URL of the module that exports the functions; by default the main module. */
   module?: string;
   /**
-   * What the threads may do; by default all that the caller may. Where `import`
-   * is left out, it is the caller's: the code may need a registry. To give any
-   * takes `--unstable-worker-options`.
+   * What the threads may do; by default all that the caller may, as with `import`
+   * where that is left out. To give any takes `--unstable-worker-options`.
    */
   permissions?: Deno.PermissionOptions;
   /** A function of the module: each thread's first call. */
@@ -184,9 +168,6 @@ interface Thread {
 /** What a module exports. */
 // deno-lint-ignore no-explicit-any
 type Exports = Record<string, any>;
-
-/** Of the main module they are not known while it runs: import() would wait. */
-let mainExports: Exports | undefined;
 
 /** Two to four threads were as fast as any number. */
 const MAX_THREADS = Math.min(navigator.hardwareConcurrency, 4);
@@ -211,15 +192,16 @@ const MAX_IDLE = 100;
  * ```ts
  * import { asCompleted, ThreadPoolExecutor } from "./futures.ts";
  * import { formatInterval } from "./tqdm.ts";
+ * import { assertEquals } from "@std/assert";
  *
  * const module = import.meta.resolve("./tqdm.ts");
  * await using executor = new ThreadPoolExecutor({ maxWorkers: 2, module });
- * const futures = [83, 59].map((n) => executor.submit(formatInterval, n));
- * for await (const future of asCompleted(futures)) {
- *   console.assert(["01:23", "00:59"].includes(future.result()));
+ * const future = executor.submit(formatInterval, 83);
+ * for await (const done of asCompleted([future])) {
+ *   assertEquals(done.result(), "01:23");
  * }
- * const texts = await Array.fromAsync(executor.map(formatInterval, [83, 59]));
- * console.assert(`${texts}` === "01:23,00:59");
+ * const texts = executor.map(formatInterval, [59, 83]);
+ * assertEquals(await Array.fromAsync(texts), ["00:59", "01:23"]);
  * ```
  */
 export class ThreadPoolExecutor implements AsyncDisposable {
@@ -228,7 +210,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   readonly #pending = new Set<Future<unknown>>();
   #queue: ReadableStreamDefaultController<Future<unknown>> | undefined;
   #broken: BrokenThreadPool | undefined;
-  #imported: Promise<Exports> | undefined;
+  #exports: Exports | Promise<Exports> | undefined;
   #calls = 0;
 
   /**
@@ -255,10 +237,11 @@ export class ThreadPoolExecutor implements AsyncDisposable {
         "put this under if (import.meta.main): a thread imports this module, too",
       );
     }
-    if (module === Deno.mainModule) {
-      import(module).then((it) => mainExports = it, () => {});
-    }
     this.#options = { ...options, module };
+    const imported = import(module).catch(() => ({}));
+    // That waits for the end of a main module, which may wait for this pool.
+    if (module !== Deno.mainModule) this.#exports = imported;
+    else imported.then((exports) => this.#exports = exports);
     const queue = new ReadableStream<Future<unknown>>({
       start: (controller) => void (this.#queue = controller),
     });
@@ -287,7 +270,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     if (!this.#queue) throw new Error("the pool is shut down");
     if (this.#broken) throw this.#broken;
     const future = new Future(async () => {
-      const exports = await this.#exports();
+      const exports = await this.#exports;
       const isOther = exports !== undefined && exports[fn.name] !== fn;
       if (this.#broken) throw this.#broken;
       return await this.#post(this.#leastBusy(), fn, args, { isOther }) as R;
@@ -339,13 +322,6 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       : this.#start();
   }
 
-  /** What the module exports; of the main module not before it has run. */
-  async #exports(): Promise<Exports | undefined> {
-    const { module } = this.#options;
-    if (module === Deno.mainModule) return mainExports;
-    return await (this.#imported ??= import(module).catch(() => ({})));
-  }
-
   /** Make a call on a thread; with `initial`, its signal is the thread's. */
   async #post(
     thread: Thread,
@@ -394,7 +370,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       const call = thread.calls.get(data.id);
       thread.calls.delete(data.id);
       if (!data.thrown) return call?.resolve(data.value);
-      call?.reject(rebuilt(data.thrown, await this.#exports() ?? {}));
+      call?.reject(rebuilt(data.thrown, await this.#exports ?? {}));
     };
     // The thread itself tells of its errors: this one is that it cannot begin.
     worker.onerror = (event) => {
@@ -403,9 +379,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     };
     this.#threads.add(thread);
     if (initializer) {
-      this.#post(thread, initializer, initargs, { initial: true }).catch((
-        why,
-      ) => this.#break(thread, `the initializer has failed: ${why}`));
+      this.#post(thread, initializer, initargs, { initial: true })
+        .catch((why) => this.#break(thread, `the initializer failed: ${why}`));
     }
     return thread;
   }
@@ -452,7 +427,8 @@ function rebuilt(copy: Copy, exports: Exports): unknown {
   const [name, message] = [fields.name?.value, fields.message?.value];
   const error = Class === DOMException
     ? new DOMException(`${message}`, `${name}`) // An Error cannot become one.
-    : Object.setPrototypeOf(new Error(), Class.prototype);
+    // A clone has no stack of its own, which would be shown for the thread's.
+    : Object.setPrototypeOf(structuredClone(new Error()), Class.prototype);
   for (const [key, part] of Object.entries(fields)) {
     const value = rebuilt(part, exports);
     if (value === error[key]) continue;

@@ -79,21 +79,27 @@ async function makeCall(
   }
 }
 
-function copyOf(thrown: unknown): Copy {
-  if (Array.isArray(thrown)) return { items: thrown.map(copyOf) };
+/** An error may be its own cause: it is not followed for ever. */
+const MAX_DEPTH = 8;
+
+function copyOf(thrown: unknown, depth = 0): Copy {
   try {
-    if (thrown instanceof Error) return partsOf(thrown);
+    if (depth > MAX_DEPTH) return { value: Deno.inspect(thrown) };
+    if (Array.isArray(thrown)) {
+      return { items: thrown.map((it) => copyOf(it, depth + 1)) };
+    }
+    if (thrown instanceof Error) return partsOf(thrown, depth);
     return { value: structuredClone(thrown) };
   } catch { // It cannot be copied, or not even be read.
     return { value: Deno.inspect(thrown) };
   }
 }
 
-function partsOf(error: Error): Copy {
+function partsOf(error: Error, depth: number): Copy {
   const hidden = ["name", "message", "stack", "cause", "errors"];
   const fields = [...hidden, ...Object.keys(error)]
     .filter((key) => key in error)
-    .map((key) => [key, copyOf(error[key as keyof Error])]);
+    .map((key) => [key, copyOf(error[key as keyof Error], depth + 1)]);
   const className = error.constructor.name;
   const isIn = (place: object) =>
     (place as typeof exports)[className] === error.constructor;

@@ -20,11 +20,13 @@ export class FlagError extends RangeError {
   }
 }
 
-/** A class of this module that is called like one of the runtime's. */
+/** It is called like one of the runtime's. */
 export class TimedOut extends Error {}
 
-/** An error that does not let a field be set. */
+/** An error that is its own cause, and does not let a field be set. */
 export class OwnIdeas extends Error {
+  /** Itself. */
+  override cause = this;
   /** Looks like a field of the copy. */
   get status(): number {
     return 1;
@@ -48,14 +50,12 @@ const ERRORS: Record<string, () => unknown> = {
   DOMException: () => new DOMException("too late", "TimeoutError"),
   cause: () => new Error("outer", { cause: new FlagError(1, "IN") }),
   uncopyable: () => Object.assign(new FlagError(500, "BR"), { f() {} }),
-  "uncopyable cause": () => new FlagError(500, "BR", { cause: () => {} }),
   AggregateError: () =>
     new AggregateError([new FlagError(2, "CN"), new TypeError(), 3], "three"),
-  "own ideas": () =>
-    Object.defineProperty(new OwnIdeas("with a getter"), "status", {
-      value: 2,
-      enumerable: true,
-    }),
+  "own ideas": () => {
+    const status = { value: 2, enumerable: true };
+    return Object.defineProperty(new OwnIdeas(), "status", status);
+  },
   "no class": () => new Nameless("7 is no class"),
   function: () => () => 1,
   symbol: () => Symbol("odd"),
@@ -77,7 +77,7 @@ export function add(a: number, b: number, _signal?: AbortSignal): number {
   return a + b;
 }
 
-/** A number that no two threads share. */
+/** No two threads share it. */
 const thread = Math.random();
 
 /** Which thread is this? Late enough for the next call to need another one. */
@@ -106,14 +106,9 @@ export async function initialize(...args: unknown[]): Promise<unknown> {
   return () => {}; // It cannot be copied.
 }
 
-/** What it was called with. */
+/** Its arguments. */
 export function initialArguments(): unknown[] {
   return initial.map((arg) => arg instanceof AbortSignal ? arg.aborted : arg);
-}
-
-/** A first call that fails. */
-export function initializeBadly(): never {
-  throw new RangeError("no way to begin");
 }
 
 /** Never ends, unless it is given up. */
@@ -130,7 +125,7 @@ export function leaveRejection(): string {
   return "done";
 }
 
-/** The thread dies, and would otherwise never end. */
+/** The thread dies. */
 export async function die(how: string): Promise<void> {
   if (how === "close") return self.close();
   if (how === "exit") Deno.exit(3);

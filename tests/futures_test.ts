@@ -2,7 +2,6 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
-  assertMatch,
   assertRejects,
   assertStrictEquals,
   assertStringIncludes,
@@ -27,8 +26,8 @@ import {
   FlagError,
   initialArguments,
   initialize,
-  initializeBadly,
   leaveRejection,
+  OwnIdeas,
   TimedOut,
   wait,
   whichThread,
@@ -61,7 +60,7 @@ const nap = (ms: number) => running(() => delay(ms).then(() => ms));
 
 /** One that is given up. */
 const given = () =>
-  running(() => delay(9, { signal: AbortSignal.abort() }).then(() => 9));
+  running(() => Promise.reject<number>(new DOMException("", "AbortError")));
 
 describe("a Future", () => {
   it("makes its call once, when it is started", async () => {
@@ -84,17 +83,15 @@ describe("a Future", () => {
     assertEquals(await waiting(asCompleted, future), 20);
   });
 
-  for (const when of ["at once", "later"]) {
-    it(`keeps what the call threw ${when} for result`, async () => {
-      const future = new LazyFuture(() => {
-        if (when === "at once") throw new RangeError();
-        return Promise.reject(new RangeError());
-      });
+  it("keeps what the call threw, at once or later, for result", async () => {
+    const later = () => Promise.reject(new TypeError());
+    for (const call of [() => fail("TypeError"), later]) {
+      const future = new LazyFuture(call);
       await future.start();
       assertEquals([future.done, future.cancelled], [true, false]);
-      assertThrows(() => future.result(), RangeError);
-    });
-  }
+      assertThrows(() => future.result(), TypeError);
+    }
+  });
 
   it("is cancelled when the call was given up, and by nothing that looks so", async () => {
     class Odd extends Error {
@@ -109,8 +106,8 @@ describe("a Future", () => {
       }
     }
     const future = given();
-    while (!future.done) await delay(1);
-    assert(future.cancelled);
+    assertEquals(await results([future]), []);
+    assert(future.done && future.cancelled);
     assertThrows(() => future.result(), DOMException);
   });
 
@@ -126,42 +123,32 @@ describe("a Future", () => {
   });
 
   it("is printed with its state, as in Python", async () => {
-    const slow = nap(20);
     const result = { status: "ok", cc: "BR" };
+    const wait = Promise.withResolvers<void>();
     const futures: [Future<unknown>, shown: string][] = [
       [new LazyFuture(() => 1), "pending"],
-      [slow, "running"],
+      [running(() => wait.promise), "running"],
       [running(() => result), 'finished returned { status: "ok", cc: "BR" }'],
       [running(() => "x\ny"), 'finished returned "x\\ny"'],
       [running(() => fail("FlagError")), "finished raised FlagError"],
       [running(() => Promise.reject(7)), "finished raised 7"],
       [given(), "cancelled"],
     ];
-    await delay(5);
+    await delay(0);
     for (const [future, shown] of futures) {
       assertEquals(`${future}`, `<LazyFuture state=${shown}>`);
       assertEquals(Deno.inspect([future]), `[ ${future} ]`);
     }
-    await results([slow]);
     await using executor = pool(1);
     assertEquals(`${executor.submit(add, 1, 2)}`, "<Future state=pending>");
   });
 });
 
 describe("asCompleted", () => {
-  it("yields the futures as they are done, not in their order", async () => {
-    assertEquals(await results([nap(80), nap(1), nap(40)]), [1, 40, 80]);
-  });
-
-  it("begins with those that are done already", async () => {
-    const [late, done] = [nap(30), new LazyFuture(() => "done")];
-    await done.start();
-    assertEquals(await results<unknown>([late, done]), ["done", 30]);
-  });
-
-  it("yields each future once, however often it is given", async () => {
-    const [a, b] = [nap(20), nap(1)];
-    assertEquals(await results([a, b, a, a, b]), [1, 20]);
+  it("yields each future once, as they are done, the done ones first", async () => {
+    const [late, soon, done] = [nap(40), nap(10), nap(0)];
+    while (!done.done) await delay(1);
+    assertEquals(await results([late, soon, done, soon]), [0, 10, 40]);
   });
 
   it("yields those that failed, and passes over those that were cancelled", async () => {
@@ -169,7 +156,6 @@ describe("asCompleted", () => {
     const ended = nap(1);
     const seen = await Array.fromAsync(asCompleted([given(), failed, ended]));
     assertEquals(seen, [failed, ended]);
-    assertEquals(await results([given(), given()]), []);
     assertEquals(await results([]), []);
   });
 
@@ -351,13 +337,15 @@ describe("ThreadPoolExecutor", () => {
       assertEquals(`${error}`, "FlagError: BR: 500");
       assertEquals([error.cc, error.f], ["BR", "[Function: f]"]);
     },
-    "uncopyable cause": (error) => assertEquals(error.message, "BR: 500"),
-    "own ideas": (error) => assertEquals(error.status, 2),
+    "own ideas": ({ status, cause }) => {
+      assertEquals(status, 2);
+      assertInstanceOf(cause, OwnIdeas);
+    },
     "no class": (error) => assertEquals(`${error}`, "Nameless: 7 is no class"),
     "a word": (error) => assertStrictEquals(error, "a word"),
     function: (error) => assertEquals(error, "[Function (anonymous)]"),
     symbol: (error) => assertEquals(error, "Symbol(odd)"),
-    unreadable: (error) => assertMatch(error, /^Error\n +at .*calls.ts/),
+    unreadable: (error) => assertStringIncludes(error, "calls.ts"),
   };
   for (const [what, look] of Object.entries(thrown)) {
     it(`brings over what was thrown, with its class and its fields: ${what}`, async () => {
@@ -394,7 +382,7 @@ describe("ThreadPoolExecutor", () => {
   });
 
   const bad: [string, Partial<ThreadPoolOptions>, string][] = [
-    ["fails", { initializer: initializeBadly }, "RangeError: no way to begin"],
+    ["fails", { initializer: fail, initargs: ["TypeError"] }, "of the runtime"],
     [
       "has arguments that cannot be copied",
       { initializer: initialize, initargs: [() => {}] },
@@ -415,7 +403,7 @@ describe("ThreadPoolExecutor", () => {
       assertThrows(
         () => executor.submit(add, 1, 2),
         BrokenThreadPool,
-        "the initializer has failed",
+        "the initializer failed",
       );
     });
   }
