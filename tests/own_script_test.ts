@@ -69,9 +69,9 @@ exec ${quoted([DENO!])} "$@"
     DENO_INSTALL_ROOT: `${home}/.deno`,
     NO_COLOR: "1",
   };
-  const signal = AbortSignal.timeout(60_000); // Whatever hangs is killed.
   const start = (command: string, folder?: string) => {
     const cwd = folder ? `${home}/${folder}` : path;
+    const signal = AbortSignal.timeout(300_000); // Whatever hangs is killed.
     return spawn(["sh", "-c", command], { cwd, env, signal });
   };
   const type = (command: string, folder?: string) =>
@@ -288,7 +288,7 @@ export const fail = (n: number) => { throw new OwnError(n); };
         spawn([Deno.execPath(), ...words], {
           cwd: folder.path,
           env: { NO_COLOR: "1" },
-          signal: AbortSignal.timeout(30_000), // Whatever hangs is killed.
+          signal: AbortSignal.timeout(60_000), // Whatever hangs is killed.
         }),
       );
       assertMatch(stdout + stderr, printed);
