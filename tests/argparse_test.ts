@@ -110,13 +110,13 @@ describe("the command line", () => {
     const help = "flour\n(default=%(default)s)";
     const parser = new ArgumentParser({ description: "Bake." }, {
       flour: { flag: "-f FLOUR", choices, default: "rye", help },
-      add: { flag: "-a N", choices, help: "%(choices)s" },
+      other: { flag: "-o WORD", choices, help: "%(choices)s" },
     });
-    const { flour, add } = parser.parse(["-a", "OAT"]);
-    assertEquals([flour, add], ["rye", "oat"]);
+    const { flour, other } = parser.parse(["-o", "OAT"]);
+    assertEquals([flour, other], ["rye", "oat"]);
     assertEquals(
       parser.help.replace(/^usage: \S+/, "usage: bake"),
-      `usage: bake [-h] [-f FLOUR] [-a N]
+      `usage: bake [-h] [-f FLOUR] [-o WORD]
 
 Bake.
 
@@ -125,7 +125,8 @@ options:
   -f FLOUR, --flour FLOUR
                         flour
                         (default=rye)
-  -a N, --add N         rye, oat`,
+  -o WORD, --other WORD
+                        rye, oat`,
     );
     for (const line of [["br"], ["--", "br"]]) {
       const error = assertThrows(() => parser.parse(line), UsageError);
