@@ -55,13 +55,9 @@ export function answerFile(
   change = (bytes: BufferSource) => bytes,
 ): Response {
   try {
-    const bytes = change(readFile(folder, name));
     const type = TYPES[name.split(".").at(-1)!]!;
-    const headers = {
-      "content-length": `${bytes.byteLength}`,
-      "content-type": type,
-    };
-    return new Response(bytes, { headers });
+    const headers = { "content-type": type };
+    return new Response(change(readFile(folder, name)), { headers });
   } catch (error) {
     return answerStatus(error instanceof Deno.errors.NotFound ? 404 : 500);
   }

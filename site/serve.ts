@@ -57,13 +57,9 @@ export function serveSite(
     const path = url.replace(/^\w+:\/\/[^/?]*/, "");
     const [, name, cc] = path.match(FLAG) ?? [];
     const answer = () => meetFate(path, name);
-    const isFollowed = cc && name?.endsWith(".gif") && live.isWatched;
-    const response = name
-      ? await (isFollowed ? live.follow(cc, request.signal, answer) : answer())
-      : answerPage(path, site, live) ?? await answer();
-    if (method === "GET") return response;
-    await response.body?.cancel();
-    return new Response(null, response);
+    if (!name) return answerPage(path, site, live) ?? await answer();
+    if (!live.isWatched || !name.endsWith(".gif")) return await answer();
+    return await live.follow(cc!, request.signal, answer);
   };
 
   try {
