@@ -161,7 +161,7 @@ export interface ThreadPoolOptions {
 interface Thread {
   worker: Worker;
   calls: Map<number, PromiseWithResolvers<unknown>>;
-  idle?: AbortSignal;
+  idle?: AbortController;
   forget?: () => void;
 }
 
@@ -330,7 +330,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     { initial = false, isOther = false } = {},
   ): Promise<unknown> {
     const { worker, calls } = thread;
-    delete thread.idle;
+    thread.idle?.abort();
     const id = this.#calls++;
     const signalAt = args.findIndex((arg) => arg instanceof AbortSignal);
     const signal = args[signalAt] as AbortSignal | undefined;
@@ -387,10 +387,9 @@ export class ThreadPoolExecutor implements AsyncDisposable {
 
   #endWhenIdle(thread: Thread): void {
     // Much cheaper than the first `setTimeout` of a program.
-    const idle = thread.idle = AbortSignal.timeout(MAX_IDLE);
-    idle.addEventListener("abort", () => {
-      if (thread.idle === idle) this.#end(thread);
-    });
+    const { signal } = thread.idle = new AbortController();
+    AbortSignal.timeout(MAX_IDLE)
+      .addEventListener("abort", () => this.#end(thread), { signal });
   }
 
   /** Fail all calls, as the next thread would do no better. */
@@ -405,6 +404,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       new BrokenThreadPool(`a thread has died: ${why}`);
     for (const { reject } of thread.calls.values()) reject(error);
     this.#threads.delete(thread);
+    thread.idle?.abort();
     thread.forget?.();
     thread.worker.terminate();
   }

@@ -58,14 +58,13 @@ const LONG = 3600;
 /** Answers that are so late come when they are let go, and leave no timer. */
 class LateAnswers implements Disposable {
   readonly #setTimeout = globalThis.setTimeout;
-  #waiting: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
 
   constructor() {
-    const setTimeout = (done: () => void, ms: number) =>
-      ms === 1000 * LONG
-        ? this.#waiting.push(done)
-        : this.#setTimeout(done, ms);
-    Object.assign(globalThis, { setTimeout });
+    const { setTimeout } = globalThis;
+    const unlessLong = (done: () => void, ms: number) =>
+      ms === 1000 * LONG ? this.#waiting.push(done) : setTimeout(done, ms);
+    Object.assign(globalThis, { setTimeout: unlessLong });
   }
 
   letGo(): void {
