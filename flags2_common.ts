@@ -16,7 +16,7 @@ import { realPath, requirePermissions } from "./lib/permissions.ts";
 import { exemptLocalhost } from "./lib/proxy.ts";
 import type { RequestOptions } from "./lib/requests.ts";
 import { ConnectionError, get, HTTPError } from "./lib/requests.ts";
-import { colored, ENVIRONMENT, print, show } from "./lib/terminal.ts";
+import { colored, ENVIRONMENT, printLine, showLine } from "./lib/terminal.ts";
 import { readCodes, urlOf } from "./site/sites.ts";
 import { endSites, ensureSite } from "./site/start.ts";
 
@@ -145,13 +145,13 @@ export async function downloadOne(
       throw error; // (4)
     }
   }
-  if (verbose) show(`${cc} ${message}\n`); // (5)
+  if (verbose) showLine(`${cc} ${message}`); // (5)
   return { status, cc }; // (6)
 }
 
 /** The line of a verbose run for a code whose request failed. */
 export function showError(cc: string, message: string): void {
-  show(colored(red, `*** Error for ${cc}: ${message}`) + "\n");
+  showLine(colored(red, `*** Error for ${cc}: ${message}`));
 }
 
 /** What a run is about to do, in three lines. */
@@ -282,7 +282,7 @@ export async function main(
   using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, run.id));
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
-    if (args.help) return print(parser.help);
+    if (args.help) return printLine(parser.help);
     const { ccList, server, verbose } = args;
     const baseUrl = SERVERS[server] ?? server;
     const concurReq = Math.min(args.maxReq, maxConcurReq, ccList.length);
@@ -290,14 +290,14 @@ export async function main(
     const { host } = new URL(baseUrl);
     requirePermissions({ ...DOWNLOAD_PERMISSIONS, net: [host] });
     await makeFolder(DEST_DIR);
-    print(initialReport(ccList, concurReq, server));
+    printLine(initialReport(ccList, concurReq, server));
     await ensureSite(baseUrl, run.signal);
     const t0 = performance.now();
     const counter = await downloadMany(ccList, baseUrl, verbose, concurReq);
     const elapsed = (performance.now() - t0) / 1000;
     const { ok, not_found, error } = counter;
     const notTried = ccList.length - (ok + not_found + error);
-    print(finalReport(counter, notTried, elapsed));
+    printLine(finalReport(counter, notTried, elapsed));
     if (notTried) throw new SystemExit("some downloads are unaccounted for");
   } catch (error) {
     run.abort(error);

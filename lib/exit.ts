@@ -8,7 +8,7 @@
 import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
 import { readOfProcess } from "./permissions.ts";
-import { colored, isTerminal, warn } from "./terminal.ts";
+import { colored, isTerminal, warnLine } from "./terminal.ts";
 
 /**
  * The signals that end a run, each with the exit status that a shell expects
@@ -146,5 +146,5 @@ export function reportError(error: unknown, usage: string): void {
     : isMistake
     ? Deno.inspect(error, { colors: isThere && !Deno.noColor })
     : colored(red, `*** ${message.replace(OS_ERROR, "")}`, isThere);
-  warn(text); // When nobody hears it, the status tells it.
+  warnLine(text); // When nobody hears it, the status tells it.
 }

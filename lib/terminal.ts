@@ -84,7 +84,7 @@ export function write(text: string, stream: Stream = Deno.stdout): void {
  *
  * @throws {Error} When it cannot be.
  */
-export function print(line: string, stream: Stream = Deno.stdout): void {
+export function printLine(line: string, stream: Stream = Deno.stdout): void {
   // The runtime takes what is written to such a stream for written.
   const flags = stream === Deno.stdout ? readOfProcess("fdinfo/1") : "";
   if (/^flags:.*[04]$/m.test(flags)) {
@@ -100,7 +100,12 @@ export function show(text: string, stream: Stream = Deno.stdout): void {
   } catch { /* A full disk or a closed window: what is shown matters less. */ }
 }
 
+/** {@linkcode show} with the end of the line. */
+export function showLine(line: string, stream: Stream = Deno.stdout): void {
+  show(`${line}\n`, stream);
+}
+
 /** Show a line on standard error. */
-export function warn(line: string): void {
-  show(`${line}\n`, Deno.stderr);
+export function warnLine(line: string): void {
+  showLine(line, Deno.stderr);
 }

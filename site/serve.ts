@@ -13,7 +13,7 @@ import "../lib/version.ts";
 import { delay } from "@std/async/delay";
 import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
-import { warn } from "../lib/terminal.ts";
+import { warnLine } from "../lib/terminal.ts";
 import { answerFile, answerStatus } from "./files.ts";
 import { Live } from "./live.ts";
 import { answerPage } from "./page.ts";
@@ -78,7 +78,7 @@ export function serveSite(
     serveForGood({ hostname: "::1", port, signal }, handler);
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) {
-      warn(
+      warnLine(
         `*** Another program has [::1]:${port}: this site is at 127.0.0.1 only`,
       );
     } // Else there is no IPv6 here.
@@ -100,12 +100,12 @@ function lookAtFlags(host: string): void {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) {
       const [why] = (error as Error).message.split(" (os error");
-      return warn(`*** ${host} cannot list flags/: ${why}`);
+      return warnLine(`*** ${host} cannot list flags/: ${why}`);
     }
   }
   if (lacking.size > 0) {
     const share = `${lacking.size} of the ${codes.length} flags`;
-    warn(`*** ${host} lacks ${share}: they belong in flags/`);
+    warnLine(`*** ${host} lacks ${share}: they belong in flags/`);
   }
 }
 

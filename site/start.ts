@@ -8,7 +8,7 @@
 import { SystemExit } from "../lib/exit.ts";
 import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
 import { realPath, requirePermissions } from "../lib/permissions.ts";
-import { warn } from "../lib/terminal.ts";
+import { warnLine } from "../lib/terminal.ts";
 import { HOSTS, ROOT, SITES, urlOf } from "./sites.ts";
 
 /** Seconds to wait for a connection: a server that listens takes it at once. */
@@ -79,7 +79,7 @@ async function startUnlessThere(
       `localhost is not at ${HOSTS.join(" or ")}, where the ${label} site is`,
     );
   }
-  warn(`Started the ${label} site for this run.`);
+  warnLine(`Started the ${label} site for this run.`);
   return true;
 }
 
@@ -147,7 +147,7 @@ export async function startSite(
     try {
       future.result();
     } catch (error) {
-      warn(`*** The ${label} site is gone: ${(error as Error).message}`);
+      warnLine(`*** The ${label} site is gone: ${(error as Error).message}`);
     }
   });
   stack.defer(() => end.abort());

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { print, show, write } from "../lib/terminal.ts";
+import { printLine, show, write } from "../lib/terminal.ts";
 import { FaultSite } from "./fault_site.ts";
 import {
   commandLine,
@@ -35,18 +35,22 @@ describe("what is written", () => {
   it("waits for room", () => {
     const sink = new Sink(3, new Deno.errors.WouldBlock());
     write("one two", sink);
-    print(" three", sink);
+    printLine(" three", sink);
     show(" four", sink);
     assertEquals(sink.text, "one two three\n four");
   });
 
   it("may go to a pipe that is left", () => {
-    print("gone", new Sink(3, new Deno.errors.BrokenPipe()));
+    printLine("gone", new Sink(3, new Deno.errors.BrokenPipe()));
   });
 
   it("has to be taken, when it is a report", () => {
     const error = new Error("No space left on device");
-    assertThrows(() => print("lost", new Sink(3, error)), Error, "No space");
+    assertThrows(
+      () => printLine("lost", new Sink(3, error)),
+      Error,
+      "No space",
+    );
     show("lost", new Sink(3, error));
   });
 });
