@@ -271,15 +271,15 @@ describe("a pool in a reader's own script", () => {
 import { asCompleted, ThreadPoolExecutor } from ${from("../lib/futures.ts")};
 export { die } from ${from("./calls.ts")};
 import { die } from ${from("./calls.ts")};
-export const square = async (n: number, ms = 0) => {
+export async function square(n: number, ms = 0) {
   await new Promise((resolve) => setTimeout(resolve, ms));
   return n * n;
-};
+}
 export class OwnError extends Error {
   override name = "OwnError";
   constructor(readonly n: number) { super(\`number \${n}\`); }
 }
-export const fail = (n: number) => { throw new OwnError(n); };
+export function fail(n: number) { throw new OwnError(n); }
 `;
       await Deno.writeTextFile(`${folder.path}/own.ts`, head + text);
       const config = `--config=${ROOT}/deno.json`;
