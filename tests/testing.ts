@@ -110,7 +110,8 @@ export async function project(): Promise<TemporaryFolder> {
   const folder = new TemporaryFolder();
   const scripts = Deno.readDirSync(ROOT).map(({ name }) => name)
     .filter((name) => name.endsWith(".ts"));
-  const files = "deno.json deno.lock country_codes.txt lib site flags";
+  const files =
+    "deno.json deno.lock country_codes.txt tests/std.d.ts lib site flags";
   for (const name of [...files.split(" "), ...scripts]) {
     await cp(`${ROOT}/${name}`, `${folder.path}/${name}`, { recursive: true });
   }

@@ -1,0 +1,47 @@
+/**
+ * Types of @std/assert, as JSR has them: see lib/std.d.ts.
+ */
+
+declare module "@std/assert*" {
+  // deno-lint-ignore no-explicit-any
+  type Class<T = any> = abstract new (...args: any[]) => T;
+  export function assert(expr: unknown, msg?: string): asserts expr;
+  export function assertEquals<T>(actual: T, expected: T, msg?: string): void;
+  export function assertInstanceOf<C extends Class>(
+    actual: unknown,
+    expectedType: C,
+    msg?: string,
+  ): asserts actual is InstanceType<C>;
+  export function assertMatch(
+    actual: string,
+    expected: RegExp,
+    msg?: string,
+  ): void;
+  export function assertRejects(
+    fn: () => PromiseLike<unknown>,
+    msg?: string,
+  ): Promise<unknown>;
+  export function assertRejects<E extends Error = Error>(
+    fn: () => PromiseLike<unknown>,
+    ErrorClass: Class<E>,
+    msgIncludes?: string,
+    msg?: string,
+  ): Promise<E>;
+  export function assertStrictEquals<T>(
+    actual: unknown,
+    expected: T,
+    msg?: string,
+  ): asserts actual is T;
+  export function assertStringIncludes(
+    actual: string,
+    expected: string,
+    msg?: string,
+  ): void;
+  export function assertThrows(fn: () => unknown, msg?: string): unknown;
+  export function assertThrows<E extends Error = Error>(
+    fn: () => unknown,
+    ErrorClass: Class<E>,
+    msgIncludes?: string,
+    msg?: string,
+  ): E;
+}
