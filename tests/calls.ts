@@ -138,7 +138,7 @@ const SHELL = Deno.build.os === "windows" ? "cmd" : "sh";
 
 /** Tries what needs a permission. */
 export async function attempt(what: string): Promise<string> {
-  const [name, path] = what.split(" ") as [string, string];
+  const [name, path] = what.split(/ (.*)/s) as [string, string];
   const attempts: Record<string, () => unknown> = {
     read: () => Deno.readTextFile(path),
     write: () => Deno.writeTextFile(path, "", { append: true }),

@@ -248,7 +248,7 @@ describe("in a pseudo-terminal, a redirect", () => {
     const words = commandLine("threadpool", ["-s", site.url, "a"], {
       permissions: [
         `--allow-net=${hosts}`,
-        `--allow-read=${ROOT},downloads`,
+        `--allow-read=${ROOT.replaceAll(",", ",,")},downloads`,
         "--allow-write=downloads",
       ],
     });
