@@ -13,7 +13,6 @@ import {
   outcome,
   parseReport,
   quoted,
-  ROOT,
   run,
   spawn,
   start,
@@ -248,7 +247,7 @@ describe("in a pseudo-terminal, a redirect", () => {
     const words = commandLine("threadpool", ["-s", site.url, "a"], {
       permissions: [
         `--allow-net=${hosts}`,
-        `--allow-read=${ROOT.replaceAll(",", ",,")},downloads`,
+        "--allow-read",
         "--allow-write=downloads",
       ],
     });
