@@ -190,7 +190,8 @@ console.log("ready");`,
     const others = Deno.networkInterfaces().map(({ address }) => address)
       .filter((address) => !/^(127\.|::1$|fe80:)/.test(address));
     for (const hostname of [...others, "127.0.0.2"]) {
-      const connected = await Deno.connect({ hostname, port })
+      const signal = AbortSignal.timeout(2000); // Some systems wait for one.
+      const connected = await Deno.connect({ hostname, port, signal })
         .then((connection) => connection.close() ?? true, () => false);
       assertEquals(connected, false, hostname);
     }
