@@ -159,6 +159,7 @@ events.onerror = () => {
   const at = performance.now() - ahead;
   for (const id of requests?.keys() ?? []) end({ id, status: 0, at });
   clearTimeout(summary);
+  draw();
   say("The site is gone. This page waits for it.");
 };
 events.addEventListener("picture", ({ data }) => {
