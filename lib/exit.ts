@@ -86,7 +86,7 @@ function listen(): void {
   // With the number 1, as in a container, a process whose listeners are taken down
   // at its end crashes at a further signal; one that exits does not.
   addEventListener("beforeunload", () => Deno.exit());
-  // Asked now: a terminal that has gone is none.
+  // Asked now: a terminal that has gone is not one.
   const ignored = ignoresHangup() ? "SIGHUP" : "";
   for (const [name, exitStatus] of Object.entries(EXIT_STATUS)) {
     try {

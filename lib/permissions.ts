@@ -5,7 +5,7 @@
  * @module
  */
 
-/** Whether something was granted. A host that can be none is not. */
+/** Whether something was granted. What cannot be a host is not. */
 export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
   try {
     return Deno.permissions.querySync(descriptor).state === "granted";

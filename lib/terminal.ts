@@ -1,6 +1,6 @@
 /**
  * What a program may write where: colour, and lines that are redrawn, on a
- * terminal alone; and how it writes when the other end is slow or gone.
+ * terminal only; and how it writes when the other end is slow or gone.
  *
  * @module
  */

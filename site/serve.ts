@@ -3,7 +3,7 @@
  * The LOCAL, DELAY and ERROR sites of the chapter: the flags, at once, late, or
  * not always.
  *
- * They are at 127.0.0.1 and [::1] alone. Run this file to serve until Ctrl-C; a
+ * They are at 127.0.0.1 and [::1] only. Run this file to serve until Ctrl-C; a
  * script that finds no server starts the site that it needs, for its one run.
  *
  * @module

@@ -105,7 +105,7 @@ async function fates(url: string, requests: number) {
 }
 
 describe("site/nginx.conf", () => {
-  it("listens on the loopback alone, on both its addresses", () => {
+  it("listens on the loopback only, on both its addresses", () => {
     const listens = [...CONF.matchAll(/^ *listen (.*);$/gm)].map((m) => m[1]!);
     assertEquals(
       listens.sort(),

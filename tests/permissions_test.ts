@@ -112,7 +112,7 @@ describe("a script that lacks a permission", () => {
   for (
     const [what, server, message] of [
       ["a host that -s gives", "http://localhost:9000/flags", "localhost:9000"],
-      ["a host that can be none", "http://*/", "*"],
+      ["what cannot be a host", "http://*/", "*"],
     ] as const
   ) {
     it(`names ${what}, under -P`, async () => {

@@ -50,7 +50,7 @@ describe("a redirect", () => {
   }
 
   for (const status of [300, 304, 305]) {
-    it(`is none: ${status}`, async () => {
+    it(`is not one: ${status}`, async () => {
       await using server = serve(() => redirect("/", status));
       assertEquals((await get(server.url, limits)).status, status);
     });
