@@ -169,6 +169,10 @@ interface Thread {
 // deno-lint-ignore no-explicit-any
 type Exports = Record<string, any>;
 
+/** What a thread says when it would make the pool that it belongs to. */
+const UNGUARDED =
+  "put this under if (import.meta.main): a thread imports this module, too";
+
 /** Two to four threads were as fast as any number. */
 const MAX_THREADS = Math.min(navigator.hardwareConcurrency, 4);
 
@@ -233,9 +237,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const url = options.module ?? Deno.mainModule ?? name;
     const module = new URL(url).href;
     if (module === name) {
-      throw new Error(
-        "put this under if (import.meta.main): a thread imports this module, too",
-      );
+      throw new Error(UNGUARDED);
     }
     this.#options = { ...options, module };
     const imported = import(module).catch(() => ({}));
@@ -366,7 +368,11 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     });
     const thread: Thread = { worker, calls: new Map() };
     worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
-      if (data.id === undefined) return this.#end(thread, data.value);
+      if (data.id === undefined) {
+        const why = String(data.value);
+        if (why.includes(UNGUARDED)) return this.#break(thread, why);
+        return this.#end(thread, why);
+      }
       const call = thread.calls.get(data.id);
       thread.calls.delete(data.id);
       if (!data.thrown) return call?.resolve(data.value);

@@ -204,6 +204,17 @@ for await (const n of executor.map(square, [1, 2, 3])) console.log(n);`,
     /^error: .*: put this under if \(import.meta.main\): a thread imports/,
   ],
   [
+    "that a function makes, called at its top, is told the same, and at once",
+    `async function main() {
+  await using executor = new ThreadPoolExecutor({ maxWorkers: 4 });
+  const calls = Array.from({ length: 999 }, () => executor.submit(square, 3));
+  for await (const call of asCompleted(calls)) call.result();
+}
+main();`,
+    1,
+    /^error: .*: put this under if \(import.meta.main\): a thread imports/,
+  ],
+  [
     "where it belongs calls functions of the script, and waits for them",
     `if (import.meta.main) {
   await using executor = new ThreadPoolExecutor({ maxWorkers: 2 });
