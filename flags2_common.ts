@@ -303,7 +303,7 @@ export async function main(
     run.abort(error);
   } finally {
     if (run.signal.aborted) reportError(run.signal.reason, parser.usage);
-    run.abort("over"); // Nobody waits for a request now: it would start a site.
+    run.abort(new SystemExit("over")); // A request left would start a site.
     await endSites();
     run = newRun();
   }

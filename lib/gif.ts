@@ -8,7 +8,7 @@
 const EXTENSION = 0x21, IMAGE = 0x2c, TRAILER = 0x3b;
 
 /**
- * Whether an image is a GIF up to its trailer. The blocks are walked through, as
+ * Whether that is a GIF with an image, up to its trailer. The blocks are walked through, as
  * the trailer's byte stands within most images, too; what follows it is harmless,
  * and some encoders leave something there.
  */
@@ -18,11 +18,12 @@ export function isWholeGif(image: Uint8Array): boolean {
   const tableAt = (flags: number) =>
     image[flags]! & 0x80 ? 3 << ((image[flags]! & 7) + 1) : 0;
   let at = 13 + tableAt(10);
-  for (;;) {
+  for (let hasImage = false;;) {
     const block = image[at];
     if (block === EXTENSION) at += 2;
     else if (block === IMAGE) at += 11 + tableAt(at + 9);
-    else return block === TRAILER;
+    else return hasImage && block === TRAILER;
+    hasImage ||= block === IMAGE;
     // Sub-blocks: each begins with its length, and one of length 0 ends them.
     for (let length; (length = image[at]); at += length + 1);
     at += 1;

@@ -137,7 +137,7 @@ async function follow(
     }
     const host = `${hostname}:${port || (protocol === "http:" ? 80 : 443)}`;
     if (!isGranted({ name: "net", host })) {
-      throw new TypeError(`redirect to ${host}, which was not granted`);
+      throw new TypeError(`redirect to ${quote(host)}, which was not granted`);
     }
     url = href;
   }
@@ -215,7 +215,7 @@ function explain(error: unknown): string {
   return reasonOf(error)
     .replace(/^.*client error \(\w+\): |^Fetch failed: /, "")
     .replace(/ \(os error \d+\)$/, "")
-    .replace(/^Invalid URL: .*/s, "redirect to an invalid URL")
+    .replace(/^Invalid URL\b.*/s, "invalid URL, or a redirect to one")
     .replace(
       /^invalid peer certificate: (?:.*\()?(\w+)\)*$/,
       "the server's certificate cannot be trusted: $1",

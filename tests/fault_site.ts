@@ -231,6 +231,9 @@ const FAULTS = {
   "redirect loop": redirect(({ site, cc }) => `${site.url}/${cc}/${cc}.gif`),
   "redirect to a closed port": redirect(({ site }) => site.closedUrl),
   "redirect to no URL": redirect(() => "http://[nowhere"),
+  "redirect to a long URL": redirect(({ site, cc }) =>
+    `${site.url}/${cc}/${"a".repeat(70_000)}`
+  ),
   "redirect to a file": redirect(() => "file:///etc/hostname"),
   "redirect to data": redirect(() => "data:image/gif,GIF89a;"),
   "redirect to nothing": raw(head("302 Found", 0), "keep"),

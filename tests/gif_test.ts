@@ -24,7 +24,7 @@ describe("isWholeGif", () => {
   const table: [image: string, isWhole: boolean, what: string][] = [
     [`${head}${screen}${image}${data};`, true, "one image"],
     [`GIF87a${screen}${image}${data};`, true, "an older one"],
-    [`${head}${screen};`, true, "no image"],
+    [`${head}${screen};`, false, "no image"],
     [`${head}${screen}!\x01\x02;;\0${image}${data};`, true, "an extension"],
     [`${head}${screen}${image}${data};\0\0more`, true, "bytes after its end"],
     [`${head}${screen}${image}${data}`, false, "no trailer"],
