@@ -14,6 +14,13 @@ import { HOSTS, ROOT, SITES, urlOf } from "./sites.ts";
 /** Seconds to wait for a connection: a server that listens takes it at once. */
 const PATIENCE = 0.3;
 
+/** How a connection ends that nobody takes, or a site that is just ending. */
+const GONE = [
+  Deno.errors.ConnectionRefused,
+  Deno.errors.ConnectionReset,
+  Deno.errors.ConnectionAborted,
+];
+
 let started = new AsyncDisposableStack();
 let starting: Promise<boolean> | undefined;
 
@@ -98,7 +105,7 @@ async function findServer(
   } catch (error) {
     signal.throwIfAborted();
     if (timer.aborted) return "silent";
-    if (error instanceof Deno.errors.ConnectionRefused) return "none";
+    if (GONE.some((Class) => error instanceof Class)) return "none";
     throw new SystemExit(
       `localhost cannot be reached: ${(error as Error).message}`,
     );
