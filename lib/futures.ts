@@ -236,9 +236,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const { name } = globalThis as { name?: string };
     const url = options.module ?? Deno.mainModule ?? name;
     const module = new URL(url).href;
-    if (module === name) {
-      throw new Error(UNGUARDED);
-    }
+    if (module === name) throw new Error(UNGUARDED);
     this.#options = { ...options, module };
     const imported = import(module).catch(() => ({}));
     // That waits for the end of a main module, which may wait for this pool.
@@ -392,6 +390,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   }
 
   #endWhenIdle(thread: Thread): void {
+    thread.idle?.abort(); // Two calls may end at once.
     // Much cheaper than the first `setTimeout` of a program.
     const { signal } = thread.idle = new AbortController();
     AbortSignal.timeout(MAX_IDLE)

@@ -233,6 +233,30 @@ describe("Ctrl-C", () => {
   );
 });
 
+/**
+ * Close the window of a job with nine flags saved and five asked for. The job
+ * writes its status into a file.
+ */
+async function closeWindow(
+  job: string,
+  folder: TemporaryFolder,
+  site: FaultSite,
+  then?: "go on",
+): Promise<string> {
+  const window = spawn(["script", "-qec", job, "/dev/null"], {
+    cwd: folder.path,
+    stdout: "null",
+    stderr: "null",
+  });
+  await site.asked(14);
+  window.kill("SIGKILL");
+  await window.status;
+  if (then) site.release();
+  const status = () => read(`${folder.path}/status`);
+  await until(async () => (await status()).endsWith("\n"));
+  return await status();
+}
+
 describe("SIGHUP", () => {
   for (const permissions of [["-A"], SOME]) {
     itOnPosix(`is nothing under nohup (${permissions[0]})`, async () => {
@@ -262,18 +286,9 @@ describe("SIGHUP", () => {
         const shell = '"$@" > report & trap "kill -HUP $!" HUP; ' +
           "wait $!; wait $!; echo $? > status";
         const job = `exec sh -c ${quoted([shell])} sh ${words}`;
-        const window = spawn(["script", "-qec", job, "/dev/null"], {
-          cwd: folder.path,
-          stdout: "null",
-          stderr: "null",
-        });
-        await site.asked(14);
-        window.kill("SIGKILL");
-        await window.status;
-        const status = () => read(`${folder.path}/status`);
-        await until(async () => (await status()).endsWith("\n"));
+        const status = await closeWindow(job, folder, site);
         const report = await read(`${folder.path}/report`);
-        assertEquals(await status(), "129\n", report);
+        assertEquals(status, "129\n", report);
         const { flags, notTried } = parseReport(report);
         assertEquals([flags, notTried], [9, 21]);
         await assertFlags(folder, site.requests.slice(0, 9));
@@ -293,19 +308,8 @@ describe("SIGHUP", () => {
         const words = quoted(commandLine("asyncio", args));
         const job = `setsid --wait sh -c '"$@"; echo $? > status' sh ${words}`;
         const line = `trap "" HUP; ${job}`;
-        const window = spawn(["script", "-qec", line, "/dev/null"], {
-          cwd: folder.path,
-          stdout: "null",
-          stderr: "null",
-        });
-        await site.asked(14);
-        window.kill("SIGKILL");
-        await window.status;
-        site.release();
-        const status = () => read(`${folder.path}/status`);
-        await until(async () => (await status()).endsWith("\n"));
-        // The report could not be written.
-        assertEquals(await status(), "1\n");
+        const status = await closeWindow(line, folder, site, "go on");
+        assertEquals(status, "1\n"); // The report could not be written.
         const saved = CODES.filter((cc) => cc !== "AC" && cc !== "AJ");
         await assertFlags(folder, saved);
       }
