@@ -14,13 +14,24 @@ export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
 /** One of {@linkcode SCRIPTS}. */
 export type Script = typeof SCRIPTS[number];
 
+/** So many ports each file of tests has, as several run at a time. */
+const PORTS = 200;
+
+let ports = 0;
+
 /**
  * A port of 127.0.0.1 where nobody listens: below those from which the system
  * takes one for each connection, and so the next moment perhaps this one.
  */
 export function freePort(): number {
+  const files = Array.from(
+    Deno.readDirSync(`${ROOT}/tests`),
+    ({ name }) => name,
+  )
+    .filter((name) => name.endsWith("_test.ts")).sort();
+  const place = files.indexOf(Deno.mainModule.replace(/^.*\//, ""));
   for (;;) {
-    const port = 20_000 + Math.floor(10_000 * Math.random());
+    const port = 10_000 + PORTS * place + ports++ % PORTS;
     try {
       Deno.listen({ hostname: "127.0.0.1", port }).close();
       return port;

@@ -141,6 +141,20 @@ export async function projectAtFreePorts(): Promise<ProjectAtFreePorts> {
   return Object.assign(copy, { ports });
 }
 
+let shared: Promise<ProjectAtFreePorts> | undefined;
+
+/**
+ * One for all tests of a file, which leave it as it is but for `downloads`; it is
+ * gone when they have run.
+ */
+export function sharedProject(): Promise<ProjectAtFreePorts> {
+  return shared ??= projectAtFreePorts().then((copy) => {
+    const remove = () => Deno.removeSync(copy.path, { recursive: true });
+    addEventListener("unload", remove);
+    return copy;
+  });
+}
+
 /** One of the sites at a free port, on a thread of these tests. */
 export async function siteAtFreePort(
   label: string,
