@@ -26,10 +26,7 @@ export interface Output {
 
 /** What {@linkcode tqdm} can be told. */
 export interface TqdmOptions {
-  /**
-   * How many items to expect; by default the iterable's `length` or `size`, if
-   * it has one. A number that cannot be a count (negative, not finite) is not taken.
-   */
+  /** How many items to expect; by default the iterable's `length` or `size`. */
   total?: number | undefined;
   /** Where to draw; by default standard output. */
   output?: Output | undefined;
@@ -51,28 +48,12 @@ export interface Meter {
   ascii?: boolean | undefined;
 }
 
-/**
- * Seconds as a clock shows them.
- *
- * @example
- * ```ts
- * import { formatInterval } from "./tqdm.ts";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(formatInterval(83.4), "01:23");
- * assertEquals(formatInterval(3600), "1:00:00");
- * ```
- *
- * @param seconds A length of time.
- * @returns `mm:ss`, or `h:mm:ss` from an hour on.
- */
+/** Seconds as a clock shows them: `01:23`, or `1:00:00` from an hour on. */
 export function formatInterval(seconds: number): string {
-  const whole = Math.trunc(seconds);
-  const [h, m, s] = [whole / 3600, (whole / 60) % 60, whole % 60].map(
-    Math.trunc,
-  ) as [number, number, number];
-  const clock = [m, s].map((part) => String(part).padStart(2, "0")).join(":");
-  return h > 0 ? `${h}:${clock}` : clock;
+  const hours = Math.floor(seconds / 3600);
+  const clock = [seconds / 60, seconds]
+    .map((part) => `${Math.floor(part % 60)}`.padStart(2, "0")).join(":");
+  return hours > 0 ? `${hours}:${clock}` : clock;
 }
 
 /**
@@ -104,7 +85,7 @@ export function formatMeter(
     ? `${(1 / perSecond).toFixed(2)}s/it`
     : `${perSecond.toFixed(2)}it/s`;
   const clock = formatInterval(elapsed);
-  if (!total || n > total) {
+  if (!total || !Number.isFinite(total) || n > total) {
     return `${n}it [${clock}, ${rate}]`.slice(0, columns);
   }
 
@@ -185,8 +166,8 @@ function startBar(
 }
 
 /**
- * Walk through an iterable in a `for` loop and show a progress bar: callout (3)
- * of the sequential script.
+ * Walk through an iterable in a `for` loop, or, when it is asynchronous, in a
+ * `for await` loop, and show a progress bar: callouts (3) and (12).
  *
  * As in Python, it is drawn when an item is done, not while one is waited for.
  *
@@ -198,28 +179,15 @@ function startBar(
  * for (const _ of tqdm(Array(1000).keys(), 1000)) await delay(1);
  * ```
  *
- * @param total How many items to expect, or that and more.
+ * @param total How many items to expect, as not every iterable says, or that and
+ *   more.
  * @returns The same items.
  */
 export function tqdm<T>(
   iterable: Iterable<T>,
   total?: number | TqdmOptions,
 ): Generator<T, void>;
-/**
- * Walk through an asynchronous iterable in a `for await` loop and show a
- * progress bar: callout (12) of the thread pool's script.
- *
- * @example
- * ```ts
- * import { tqdm } from "./tqdm.ts";
- *
- * const later = ReadableStream.from(["BR", "CN", "IN"]);
- * for await (const cc of tqdm(later, 3)) console.assert(cc.length === 2);
- * ```
- *
- * @param total How many items to expect, as such an iterable does not say.
- * @returns The same items.
- */
+/** The same, for a `for await` loop. */
 export function tqdm<T>(
   iterable: AsyncIterable<T>,
   total?: number | TqdmOptions,
@@ -229,9 +197,7 @@ export function tqdm<T>(
   total: number | TqdmOptions = {},
 ): Generator<T, void> | AsyncGenerator<T, void> {
   const given = typeof total === "object" ? total : { total };
-  const expected = given.total ?? lengthOf(iterable);
-  const isCount = Number.isFinite(expected) && expected! >= 0;
-  const options = { ...given, total: isCount ? expected : undefined };
+  const options = { ...given, total: given.total ?? lengthOf(iterable) };
   return Symbol.asyncIterator in Object(iterable)
     ? updatingAsync(iterable as AsyncIterable<T>, options)
     : updating(iterable as Iterable<T>, options);
@@ -259,9 +225,8 @@ async function* updatingAsync<T>(
   }
 }
 
-/** Python's `len()`, where there is one; a string is walked by code points. */
-function lengthOf(iterable: object | string): number | undefined {
-  if (typeof iterable === "string") return undefined;
-  const { length, size } = iterable as { length?: unknown; size?: unknown };
-  return [length, size].find((n): n is number => typeof n === "number");
+/** Python's `len()`, where there is one. */
+function lengthOf(iterable: unknown): number | undefined {
+  const { length, size } = iterable as { length?: number; size?: number };
+  return length ?? size;
 }

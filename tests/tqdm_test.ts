@@ -85,7 +85,7 @@ describe("tqdm", () => {
     const cases: [string, Iterable<unknown>, total?: number][] = [
       ["100%|██████████| 5000/5000 [", Array(5000).fill(0)],
       ["100%|██████████| 1/1 [", new Map([[1, 2]])],
-      ["3it [", "abc"],
+      ["100%|██████████| 3/3 [", "abc"],
       [" 50%|█████     | 2/4 [", [1, 2], 4],
       ["2it [", [1, 2], NaN],
       ["2it [", [1, 2], Infinity],
