@@ -5,7 +5,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { quote } from "./quote.ts";
+import { quote } from "./terminal.ts";
 
 /** A command line that cannot be run; the message names option and value. */
 export class UsageError extends Error {

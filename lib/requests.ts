@@ -1,12 +1,12 @@
 /**
  * What the chapter takes from Python's `requests`: {@linkcode get}, and the two
- * ways in which a request fails.
+ * ways in which a request fails; and which hosts need no proxy.
  *
  * @module
  */
 
 import { isGranted } from "./permissions.ts";
-import { quote } from "./quote.ts";
+import { quote } from "./terminal.ts";
 
 /** An answer other than 200 OK (RFC 9110, 15.3.1), after redirects. */
 export class HTTPError extends Error {
@@ -43,10 +43,7 @@ export interface RequestOptions {
   timeout: number;
   /** Gives it up at once. */
   signal: AbortSignal;
-  /**
-   * Asked when nobody listens at the URL: whether to try once more, as a server
-   * is there now.
-   */
+  /** Asked when nobody listens at the URL: whether somebody does now. */
   revive?: ((url: string, signal: AbortSignal) => Promise<boolean>) | undefined;
 }
 
@@ -78,6 +75,25 @@ const CLOSED =
 /** What it says when nobody listens. */
 const REFUSED = /\(os error (61|111|10061)\)/;
 
+/** This machine, as the runtime reads it in NO_PROXY. */
+const LOCALHOST = "localhost,127.0.0.0/8,::1";
+
+/**
+ * Reach localhost without a proxy that the environment may name, from now on and
+ * on threads that are started later: none knows the servers of this machine. The
+ * runtime reads NO_PROXY at a thread's first `fetch`; it stays as it is without
+ * the permission to set it.
+ */
+export function exemptLocalhost(): void {
+  const granted = ["NO_PROXY", "no_proxy"]
+    .filter((variable) => isGranted({ name: "env", variable }));
+  if (granted[0] !== "NO_PROXY") return;
+  const exempt = granted.map((name) => Deno.env.get(name))
+    .find((hosts) => hosts !== undefined);
+  if (exempt?.endsWith(LOCALHOST)) return;
+  Deno.env.set("NO_PROXY", exempt ? `${exempt},${LOCALHOST}` : LOCALHOST);
+}
+
 /**
  * GET a URL.
  *
@@ -88,12 +104,13 @@ const REFUSED = /\(os error (61|111|10061)\)/;
  */
 export async function get(
   url: string,
-  { timeout, signal, revive }: RequestOptions,
+  options: RequestOptions,
 ): Promise<Reply> {
+  const { timeout, signal } = options;
   const timer = AbortSignal.timeout(1000 * timeout);
   const either = AbortSignal.any([timer, signal]);
   try {
-    const response = await follow(url, either, revive);
+    const response = await follow(url, { ...options, signal: either });
     const { status, statusText } = response;
     const reason = statusText || "Unassigned"; // As IANA's registry has it.
     if (status === 200) {
@@ -115,13 +132,9 @@ export async function get(
  * Fetch a URL, or what it leads to. `fetch` would follow a redirect to any host,
  * and on a terminal the runtime would ask for one that was not granted.
  */
-async function follow(
-  url: string,
-  signal: AbortSignal,
-  revive: RequestOptions["revive"],
-): Promise<Response> {
+async function follow(url: string, options: RequestOptions): Promise<Response> {
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const response = await ask(url, signal, revive);
+    const response = await ask(url, options);
     if (!REDIRECTS.includes(response.status)) return response;
     const location = response.headers.get("location");
     if (!location) return response;
@@ -152,8 +165,7 @@ async function follow(
  */
 async function ask(
   url: string,
-  signal: AbortSignal,
-  revive: RequestOptions["revive"],
+  { signal, revive }: RequestOptions,
 ): Promise<Response> {
   for (let tries = 1;;) {
     using client = tries > 1

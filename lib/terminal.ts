@@ -10,23 +10,16 @@ import { isGranted, readOfProcess } from "./permissions.ts";
 /** Standard output or standard error. */
 export type Stream = Pick<typeof Deno.stdout, "isTerminal" | "writeSync">;
 
-/** Whether lines can be redrawn there. */
-export function isTerminal(stream: Pick<Stream, "isTerminal">): boolean {
-  return stream.isTerminal() && !isDumb();
-}
-
 /** What is asked of the environment: all of it that was granted. */
 export const ENVIRONMENT: string[] = ["TERM", "TQDM_ASCII", "WT_SESSION"]
   .filter((variable) => isGranted({ name: "env", variable }));
 
-/** A variable of the environment, if it is there and may be read. */
-function variable(name: string): string | undefined {
-  return ENVIRONMENT.includes(name) ? Deno.env.get(name) : undefined;
-}
+const variable = (name: string) =>
+  ENVIRONMENT.includes(name) ? Deno.env.get(name) : undefined;
 
-/** TERM says so of a terminal that shows control characters as they are. */
-function isDumb(): boolean {
-  return variable("TERM") === "dumb";
+/** Whether lines can be redrawn there: a dumb terminal shows what should do it. */
+export function isTerminal(stream: Pick<Stream, "isTerminal">): boolean {
+  return stream.isTerminal() && variable("TERM") !== "dumb";
 }
 
 /**
@@ -54,6 +47,21 @@ export function colored(
   isThere = STDOUT_IS_TERMINAL,
 ): string {
   return isThere ? color(text) : text;
+}
+
+/**
+ * A word that a user or a server sent, as it can stand in a message of one line:
+ * a JSON string when it has other than letters, digits, punctuation and symbols,
+ * and cut when it is long.
+ */
+export function quote(word: string): string {
+  const short = word.replace(/^(.{40}).+/su, "$1…");
+  return /^[\p{L}\p{N}\p{P}\p{S}]+$/u.test(short)
+    ? short
+    : JSON.stringify(short).replace(
+      /[^\x20-\x7e]/g,
+      (unit) => "\\u" + unit.charCodeAt(0).toString(16).padStart(4, "0"),
+    );
 }
 
 /** Milliseconds between two tries to write where there is no room. */

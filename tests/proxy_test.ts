@@ -96,7 +96,7 @@ describe("exemptLocalhost", () => {
   /** What NO_PROXY becomes in a program that may see these variables. */
   const exempt = async (given: Record<string, string>, mayRead: string) => {
     await using folder = new TemporaryFolder();
-    const module = import.meta.resolve("../lib/proxy.ts");
+    const module = import.meta.resolve("../lib/requests.ts");
     const program = `import { exemptLocalhost } from ${JSON.stringify(module)};
 for (const _ of [1, 2]) exemptLocalhost();
 console.log(Deno.env.get("NO_PROXY"));`;
