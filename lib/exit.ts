@@ -1,6 +1,6 @@
 /**
- * How a program ends: with the exit status that a shell expects, and with a
- * word on standard error why.
+ * How a program ends: with the status that a shell expects, and with a word on
+ * standard error why.
  *
  * @module
  */
@@ -10,10 +10,7 @@ import { UsageError } from "./argparse.ts";
 import { readOfProcess } from "./permissions.ts";
 import { colored, isTerminal, warnLine } from "./terminal.ts";
 
-/**
- * The signals that end a run, each with the exit status that a shell expects
- * for it: 128 and its number.
- */
+/** The signals that end a run, with their statuses: 128 and the number. */
 const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
   Deno.build.os === "windows"
     ? { SIGHUP: 129, SIGINT: 130, SIGTERM: 143, SIGBREAK: 149 }
@@ -31,7 +28,7 @@ export class KeyboardInterrupt extends Error {
     this.prototype.name = "KeyboardInterrupt";
   }
 
-  /** The status is 128 and the signal's number. */
+  /** The process's status. */
   constructor(readonly exitStatus: number) {
     super("interrupted");
   }
@@ -45,9 +42,8 @@ export class SystemExit extends Error {
 }
 
 /**
- * Whether the window may be closed, as under `nohup`: the runtime takes SIGHUP
- * whoever ignores it. Where Linux does not tell, it is seen by what `nohup` does:
- * it leaves no output on a terminal.
+ * Whether the window may be closed, as under `nohup`. Where Linux does not tell, it
+ * is seen by what `nohup` does: it leaves no output on a terminal.
  */
 function ignoresHangup(): boolean {
   if (Deno.build.os === "windows") return false;
@@ -57,34 +53,29 @@ function ignoresHangup(): boolean {
   return !Deno.stdout.isTerminal() && !Deno.stderr.isTerminal();
 }
 
-/** What a signal aborts. */
-export type Interruptible = Pick<AbortController, "abort" | "signal">;
-
-let current: { run: Interruptible; cleanUp: () => void } | undefined;
+let current: [AbortController, cleanUp: () => void] | undefined;
 let interrupted = -Infinity;
 let isListening = false;
 
 /**
- * Abort a run at the first Ctrl-C (or another signal of those that end a run;
- * SIGHUP unless that is ignored), with a {@linkcode KeyboardInterrupt}, and end
- * the process at the second.
+ * Abort a run at the first Ctrl-C (or SIGTERM and the like; SIGHUP unless that is
+ * ignored) with a {@linkcode KeyboardInterrupt}, and end the process at the second.
  *
  * @param cleanUp Called before the process is ended.
  * @returns After its `using` block the first Ctrl-C ends the process.
  */
 export function abortOnInterrupt(
-  run: Interruptible,
+  run: AbortController,
   cleanUp: () => void = () => {},
 ): Disposable {
-  current = { run, cleanUp };
+  current = [run, cleanUp];
   if (!isListening) listen();
-  isListening = true;
   return { [Symbol.dispose]: () => current = undefined };
 }
 
 function listen(): void {
-  // With the number 1, as in a container, a process whose listeners are taken down
-  // at its end crashes at a further signal; one that exits does not.
+  isListening = true;
+  // As process 1, in a container, the runtime crashes at a signal after its end.
   addEventListener("beforeunload", () => Deno.exit());
   // Asked now: a terminal that has gone is not one.
   const ignored = ignoresHangup() ? "SIGHUP" : "";
@@ -100,35 +91,29 @@ function listen(): void {
 
 function interrupt(exitStatus: number): void {
   if (performance.now() - interrupted < HANDED_ON) return;
-  if (!current || current.run.signal.aborted) {
+  const [run, cleanUp] = current ?? [];
+  if (!run || run.signal.aborted) {
     try {
-      current?.cleanUp();
+      cleanUp?.();
     } finally {
       Deno.exit(exitStatus);
     }
   }
   interrupted = performance.now();
-  current.run.abort(new KeyboardInterrupt(exitStatus));
+  run.abort(new KeyboardInterrupt(exitStatus));
 }
 
 /** What only a mistake in a program throws; a subclass is not meant. */
-const MISTAKES: unknown[] = [
-  Error,
-  RangeError,
-  ReferenceError,
-  SyntaxError,
-  TypeError,
-];
+const MISTAKES: unknown[] = //
+  [Error, RangeError, ReferenceError, SyntaxError, TypeError];
 
 /** The runtime has no class for some errors of the system, like a full disk. */
 const OS_ERROR = / \(os error \d+\)/;
 
 /**
  * Say on standard error why a program ends, and set its exit status: 2 for a
- * command line that cannot be run, 130 after Ctrl-C, else 1. An error that can
- * only be a mistake in the program is told with its stack, as Python does.
- *
- * @param usage The usage line.
+ * command line that cannot be run, with the usage, 130 after Ctrl-C, else 1. What
+ * can only be a mistake in the program is told with its stack, as in Python.
  */
 export function reportError(error: unknown, usage: string): void {
   Deno.exitCode = error instanceof KeyboardInterrupt

@@ -1,6 +1,5 @@
 /**
- * Permissions that a program or a thread needs, asked for before anything is
- * done.
+ * What a program was granted, asked before anything is done.
  *
  * @module
  */
@@ -16,7 +15,7 @@ export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
 
 /**
  * What Linux says of this process, in a file of `/proc/self`; nothing elsewhere, or
- * where not all reading was granted. Without a permission it does not ask.
+ * where not all reading was granted.
  */
 export function readOfProcess(file: string): string {
   const path = `/proc/self/${file}`;
@@ -44,20 +43,14 @@ export function realPath(path: string): string {
 export function requirePermissions(
   { net, read, write }: Deno.PermissionOptionsObject,
 ): void {
-  const listed = (values: unknown): string[] =>
-    Array.isArray(values) ? values : [];
-  const descriptors: Deno.PermissionDescriptor[] = [
-    ...listed(net).map((host) => ({ name: "net", host }) as const),
-    ...listed(read).map((path) => ({ name: "read", path }) as const),
-    ...listed(write).map((path) => ({ name: "write", path }) as const),
-  ];
-  for (const descriptor of descriptors) {
-    if (isGranted(descriptor)) continue;
-    const { name, ...what } = descriptor;
-    throw new Deno.errors.NotCapable(
-      `--allow-${name}=${
-        Object.values(what)
-      } is needed: -A grants all, -P in the folder of the scripts what they need`,
-    );
+  for (const [name, listed] of Object.entries({ net, read, write })) {
+    for (const what of Array.isArray(listed) ? listed : []) {
+      const descriptor = { name, [name === "net" ? "host" : "path"]: what };
+      if (isGranted(descriptor as Deno.PermissionDescriptor)) continue;
+      throw new Deno.errors.NotCapable(
+        `--allow-${name}=${what} is needed: ` +
+          "-A grants all, -P in the folder of the scripts what they need",
+      );
+    }
   }
 }
