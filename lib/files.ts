@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What the name of a file that is not whole yet ends with; first, its run. */
+/** How the name of a file ends that is not whole yet; first, its run. */
 const TEMPORARY = /\.(\w*)\.[\da-f]{8}-[\da-f-]{27}\.tmp$/;
 
 /** Milliseconds: a day, for a process that is stopped, and a disk's own clock. */
@@ -49,7 +49,6 @@ export async function writeWhole(
 
 /** Remove what `run`, which ends now, is writing; else what is abandoned. */
 export function removeTemporary(folder: string, run?: string): void {
-  // At once: waiting for each of the names would cost more than all of them.
   for (const { name } of Deno.readDirSync(folder)) {
     const [, writer] = name.match(TEMPORARY) ?? [];
     if (writer === undefined || run && writer !== run) continue;

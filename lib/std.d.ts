@@ -1,16 +1,14 @@
 /**
- * Types of the @std functions in use, each as JSR has it: the npm mirror of
- * @std holds JavaScript only. `compilerOptions.types` in deno.json names this
- * file. The `*` makes a module's declaration a fallback: with @std from JSR the
- * checker reads the types of @std itself.
+ * Types of the @std functions in use, as JSR has them: npm has JavaScript only.
+ * deno.json names this file. The `*` makes a declaration a fallback: with @std from
+ * JSR its own types are read.
  */
 
 declare module "@std/async/delay*" {
-  export interface DelayOptions {
-    signal?: AbortSignal;
-    persistent?: boolean;
-  }
-  export function delay(ms: number, options?: DelayOptions): Promise<void>;
+  export function delay(
+    ms: number,
+    options?: { signal?: AbortSignal },
+  ): Promise<void>;
 }
 
 declare module "@std/async/pool*" {
