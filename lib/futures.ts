@@ -161,7 +161,6 @@ export interface ThreadPoolOptions {
 interface Thread {
   worker: Worker;
   calls: Map<number, PromiseWithResolvers<unknown>>;
-  idle?: AbortController;
   forget?: () => void;
 }
 
@@ -176,7 +175,7 @@ const UNGUARDED =
 /** Two to four threads were as fast as any number. */
 const MAX_THREADS = Math.min(navigator.hardwareConcurrency, 4);
 
-/** Milliseconds without a call after which a thread is ended. */
+/** Milliseconds without a call after which threads are ended. */
 const MAX_IDLE = 100;
 
 /**
@@ -189,21 +188,17 @@ const MAX_IDLE = 100;
  * module for itself, so a pool for the script's own functions has to stand under
  * `if (import.meta.main)`.
  *
- * Leaving its `await using` block waits for the calls and ends the threads. An
- * idle thread ends by itself: the program would not, without such a block.
+ * Leaving its `await using` block waits for the calls and ends the threads. Idle
+ * threads end by themselves: the program would not, without such a block.
  *
  * @example
  * ```ts
- * import { asCompleted, ThreadPoolExecutor } from "./futures.ts";
+ * import { ThreadPoolExecutor } from "./futures.ts";
  * import { formatInterval } from "./tqdm.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const module = import.meta.resolve("./tqdm.ts");
  * await using executor = new ThreadPoolExecutor({ maxWorkers: 2, module });
- * const future = executor.submit(formatInterval, 83);
- * for await (const done of asCompleted([future])) {
- *   assertEquals(done.result(), "01:23");
- * }
  * const texts = executor.map(formatInterval, [59, 83]);
  * assertEquals(await Array.fromAsync(texts), ["00:59", "01:23"]);
  * ```
@@ -234,8 +229,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     }
     // A thread has a name, its module's, and no main module.
     const { name } = globalThis as { name?: string };
-    const url = options.module ?? Deno.mainModule ?? name;
-    const module = new URL(url).href;
+    const module = new URL(options.module ?? Deno.mainModule ?? name).href;
     if (module === name) throw new Error(UNGUARDED);
     this.#options = { ...options, module };
     const imported = import(module).catch(() => ({}));
@@ -276,7 +270,10 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       return await this.#post(this.#leastBusy(), fn, args, { isOther }) as R;
     });
     this.#pending.add(future);
-    future.addDoneCallback(() => this.#pending.delete(future));
+    future.addDoneCallback(() => {
+      this.#pending.delete(future);
+      if (this.#pending.size === 0) this.#endWhenIdle();
+    });
     this.#queue.enqueue(future);
     return future;
   }
@@ -311,6 +308,17 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     for (const thread of this.#threads) this.#end(thread);
   }
 
+  #endWhenIdle(): void {
+    const calls = this.#calls;
+    // Much cheaper than the first `setTimeout` of a program.
+    AbortSignal.timeout(MAX_IDLE).addEventListener("abort", () => {
+      if (calls !== this.#calls) return;
+      for (const thread of this.#threads) {
+        if (thread.calls.size === 0) this.#end(thread);
+      }
+    });
+  }
+
   /** The thread with the fewest calls, or a new one when all have some. */
   #leastBusy(): Thread {
     const [thread] = [...this.#threads].sort((a, b) =>
@@ -330,7 +338,6 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     { initial = false, isOther = false } = {},
   ): Promise<unknown> {
     const { worker, calls } = thread;
-    thread.idle?.abort();
     const id = this.#calls++;
     const signalAt = args.findIndex((arg) => arg instanceof AbortSignal);
     const signal = args[signalAt] as AbortSignal | undefined;
@@ -348,9 +355,6 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       return await answer.promise;
     } finally {
       if (!initial) forget();
-      if (calls.size === 0 && this.#threads.has(thread)) {
-        this.#endWhenIdle(thread);
-      }
     }
   }
 
@@ -368,7 +372,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
       if (data.id === undefined) {
         const why = String(data.value);
-        if (why.includes(UNGUARDED)) return this.#break(thread, why);
+        if (why.includes(UNGUARDED)) this.#break(thread, why);
         return this.#end(thread, why);
       }
       const call = thread.calls.get(data.id);
@@ -384,17 +388,10 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     this.#threads.add(thread);
     if (initializer) {
       this.#post(thread, initializer, initargs, { initial: true })
-        .catch((why) => this.#break(thread, `the initializer failed: ${why}`));
+        .catch((why) => this.#break(thread, `the initializer failed: ${why}`))
+        .finally(() => this.#endWhenIdle());
     }
     return thread;
-  }
-
-  #endWhenIdle(thread: Thread): void {
-    thread.idle?.abort(); // Two calls may end at once.
-    // Much cheaper than the first `setTimeout` of a program.
-    const { signal } = thread.idle = new AbortController();
-    AbortSignal.timeout(MAX_IDLE)
-      .addEventListener("abort", () => this.#end(thread), { signal });
   }
 
   /** Fail all calls, as the next thread would do no better. */
@@ -409,7 +406,6 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       new BrokenThreadPool(`a thread has died: ${why}`);
     for (const { reject } of thread.calls.values()) reject(error);
     this.#threads.delete(thread);
-    thread.idle?.abort();
     thread.forget?.();
     thread.worker.terminate();
   }

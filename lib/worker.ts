@@ -7,9 +7,8 @@
 
 /**
  * The pool to a thread: make this call, or, without a name, abort its signal. The
- * function may be another one of that name, as its text shows where the pool does
- * not know; `signalAt` is the place of an `AbortSignal`, or -1; an `initial` call
- * comes before all others.
+ * function may be another one of that name, as its text tells where the pool cannot;
+ * `signalAt` is the place of an `AbortSignal`, or -1; an `initial` call comes first.
  */
 export type Call = {
   id: number;
@@ -25,9 +24,8 @@ export type Call = {
 export type Answer = { id?: number; value?: unknown; thrown?: Copy };
 
 /**
- * What was thrown: a value, or several, or an `Error` in its parts, as it would
- * lose its class and its fields on the way. The class is one that the module
- * exports, or the runtime's, or not known.
+ * What was thrown: a value, or several, or an `Error` in its parts, as it would lose
+ * its fields and its class, which the module exports, or the runtime, or nobody.
  */
 export type Copy = {
   value?: unknown;
@@ -85,29 +83,24 @@ const MAX_DEPTH = 8;
 function copyOf(thrown: unknown, depth = 0): Copy {
   try {
     if (depth > MAX_DEPTH) return { value: Deno.inspect(thrown) };
-    if (Array.isArray(thrown)) {
-      return { items: thrown.map((it) => copyOf(it, depth + 1)) };
-    }
-    if (thrown instanceof Error) return partsOf(thrown, depth);
-    return { value: structuredClone(thrown) };
+    const copy = (part: unknown) => copyOf(part, depth + 1);
+    if (Array.isArray(thrown)) return { items: thrown.map(copy) };
+    if (!(thrown instanceof Error)) return { value: structuredClone(thrown) };
+    const hidden = ["name", "message", "stack", "cause", "errors"];
+    const fields = [...hidden, ...Object.keys(thrown)]
+      .filter((key) => key in thrown)
+      .map((key) => [key, copy(thrown[key as keyof Error])]);
+    const { name } = thrown.constructor;
+    const isIn = (place: object) =>
+      (place as typeof exports)[name] === thrown.constructor;
+    return {
+      fields: Object.fromEntries(fields),
+      isExported: isIn(exports),
+      ...[exports, Deno.errors, globalThis].some(isIn) && { className: name },
+    };
   } catch { // It cannot be copied, or not even be read.
     return { value: Deno.inspect(thrown) };
   }
-}
-
-function partsOf(error: Error, depth: number): Copy {
-  const hidden = ["name", "message", "stack", "cause", "errors"];
-  const fields = [...hidden, ...Object.keys(error)]
-    .filter((key) => key in error)
-    .map((key) => [key, copyOf(error[key as keyof Error], depth + 1)]);
-  const className = error.constructor.name;
-  const isIn = (place: object) =>
-    (place as typeof exports)[className] === error.constructor;
-  return {
-    fields: Object.fromEntries(fields),
-    isExported: isIn(exports),
-    ...[exports, Deno.errors, globalThis].some(isIn) && { className },
-  };
 }
 
 // However a thread dies, it says so: the pool would wait for it for ever.
