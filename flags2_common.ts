@@ -13,13 +13,8 @@ import { makeFolder, removeTemporary, writeWhole } from "./lib/files.ts";
 import type { ThreadPoolOptions } from "./lib/futures.ts";
 import { isWholeGif } from "./lib/gif.ts";
 import { realPath, requirePermissions } from "./lib/permissions.ts";
-import {
-  ConnectionError,
-  exemptLocalhost,
-  get,
-  HTTPError,
-  type RequestOptions,
-} from "./lib/requests.ts";
+import { ConnectionError, HTTPError } from "./lib/requests.ts";
+import { exemptLocalhost, get, type RequestOptions } from "./lib/requests.ts";
 import { colored, ENVIRONMENT, printLine, showLine } from "./lib/terminal.ts";
 import { readCodes, urlOf } from "./site/sites.ts";
 import { endSites, ensureSite } from "./site/start.ts";

@@ -23,9 +23,6 @@ const FLAGS = `${ROOT}/flags`;
 const ERRORS = [500, 501, 502, 503];
 const FLAG = /^\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
-/** Milliseconds after which a server that has failed is started again. */
-const PAUSE = 50;
-
 /**
  * Serve a site on this thread: at 127.0.0.1, and where it can be had at [::1].
  *
@@ -62,14 +59,15 @@ export function serveSite(
     return await live.follow(cc!, request.signal, answer);
   };
 
+  const { AddrInUse, PermissionDenied } = Deno.errors;
   try {
     serveForGood({ hostname: "127.0.0.1", port, signal }, handler);
   } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) {
-      throw new Deno.errors.AddrInUse(`Port ${port} is in use`);
+    if (error instanceof AddrInUse) {
+      throw new AddrInUse(`Port ${port} is in use`);
     }
     if (!/\(os error 10013\)/.test(`${error}`)) throw error;
-    throw new Deno.errors.PermissionDenied(
+    throw new PermissionDenied(
       `Port ${port} is reserved by the system: ` +
         "netsh int ipv4 show excludedportrange tcp lists such ports",
     );
@@ -77,19 +75,15 @@ export function serveSite(
   try {
     serveForGood({ hostname: "::1", port, signal }, handler);
   } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) {
-      warnLine(
-        `*** Another program has [::1]:${port}: this site is at 127.0.0.1 only`,
-      );
+    const there = `*** Another program has [::1]:${port}`;
+    if (error instanceof AddrInUse) {
+      warnLine(`${there}: this site is at 127.0.0.1 only`);
     } // Else there is no IPv6 here.
   }
   lookAtFlags(`localhost:${port}`);
 }
 
-/**
- * Say what is wrong with `flags/`: one look, where one at each of the files would
- * be felt at the start of a run.
- */
+/** Say what is wrong with `flags/`, seen at one look, as a run waits for it. */
 function lookAtFlags(host: string): void {
   const codes = readCodes();
   const lacking = new Set(codes);
@@ -103,10 +97,9 @@ function lookAtFlags(host: string): void {
       return warnLine(`*** ${host} cannot list flags/: ${why}`);
     }
   }
-  if (lacking.size > 0) {
-    const share = `${lacking.size} of the ${codes.length} flags`;
-    warnLine(`*** ${host} lacks ${share}: they belong in flags/`);
-  }
+  if (lacking.size === 0) return;
+  const share = `${lacking.size} of the ${codes.length} flags`;
+  warnLine(`*** ${host} lacks ${share}: they belong in flags/`);
 }
 
 /** Fulfilled when a signal is aborted; rejected when this thread dies before. */
@@ -125,21 +118,15 @@ function serveForGood(
   options: { hostname: string; port: number; signal: AbortSignal },
   handler: (request: Request) => Promise<Response>,
 ): void {
-  const again = () => {
-    if (options.signal.aborted) return;
-    try {
-      serveForGood(options, handler);
-    } catch {
-      setTimeout(again, PAUSE);
-    }
-  };
-  Deno.serve({ ...options, onListen() {} }, handler)
-    .finished.catch(() => setTimeout(again, PAUSE));
+  const serve = () =>
+    Deno.serve({ ...options, onListen() {} }, handler).finished;
+  const again = (): Promise<void> =>
+    delay(50).then(() => options.signal.aborted ? undefined : serve())
+      .catch(again);
+  serve().catch(again);
 }
 
-/**
- * A number in [0, 1): by chance, or, with a seed, always the same for a path.
- */
+/** A number in [0, 1): by chance, or, with a seed, the same for a path. */
 function fate(path: string, seed?: number): number {
   if (seed === undefined) return Math.random();
   let h = 0x811c9dc5; // FNV-1a, and its bits mixed once more

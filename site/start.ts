@@ -33,20 +33,19 @@ export async function endSites(): Promise<void> {
 
 /**
  * See that somebody serves at the URL of a built-in site: start it, unless a
- * server is there. At other URLs nothing is done.
- *
- * A site that another run has started goes with that run; then this is called
- * again.
+ * server is there. A site that another run has started goes with that run; then
+ * this is called again.
  *
  * @param signal Gives up the start.
- * @returns Whether there is a server now.
+ * @returns Whether there is a server now; at other URLs nothing is done.
  * @throws {SystemExit} When none can be had there.
  */
 export async function ensureSite(
   url: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const label = labelAt(url);
+  const label = Object.keys(SITES)
+    .find((label) => `${url}/`.startsWith(`${urlOf(label)}/`));
   if (!label) return false;
   starting ??= startUnlessThere(label, signal)
     .finally(() => starting = undefined);
@@ -56,14 +55,6 @@ export async function ensureSite(
     if (signal.aborted) return false;
     throw error;
   }
-}
-
-/** The label of the built-in site that a URL belongs to. */
-function labelAt(url: string): string | undefined {
-  return Object.keys(SITES).find((label) => {
-    const base = urlOf(label);
-    return url === base || url.startsWith(`${base}/`);
-  });
 }
 
 async function startUnlessThere(
@@ -76,9 +67,7 @@ async function startUnlessThere(
   const site = await startSite(label, port, signal);
   if (!site) { // The port is taken. Windows may try [::1] for 2 s first.
     if (await findServer(port, signal, 10 * PATIENCE) !== "silent") return true;
-    throw new SystemExit(
-      `The server at localhost:${port} takes no connection`,
-    );
+    throw new SystemExit(`The server at localhost:${port} takes no connection`);
   }
   started.use(site);
   if (await findServer(port, signal) === "none") {
@@ -113,9 +102,8 @@ async function findServer(
 }
 
 /**
- * Start a site on a thread of its own.
+ * Start one of {@linkcode SITES} on a thread of its own.
  *
- * @param label One of {@linkcode SITES}.
  * @param signal Gives up the start.
  * @returns Leaving its `await using` block ends the site; nothing when there is
  *   a server already.
@@ -133,13 +121,9 @@ export async function startSite(
   // Not before it is needed: most of its code is for the thread.
   const { serveSite, untilAborted } = await import("./serve.ts");
   await using stack = new AsyncDisposableStack();
-  const thread = stack.use(
-    new ThreadPoolExecutor({
-      maxWorkers: 1,
-      module: import.meta.resolve("./serve.ts"),
-      permissions,
-    }),
-  );
+  const module = import.meta.resolve("./serve.ts");
+  const thread = new ThreadPoolExecutor({ maxWorkers: 1, module, permissions });
+  stack.use(thread);
   // Without the signal: requests are given up before the site is.
   const serving = [thread.submit(serveSite, { ...SITES[label]!, port })];
   try {
