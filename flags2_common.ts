@@ -10,7 +10,7 @@ import { green, red, yellow } from "@std/fmt/colors";
 import { ArgumentParser } from "./lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "./lib/exit.ts";
 import { makeFolder, removeTemporary, writeWhole } from "./lib/files.ts";
-import type { ThreadPoolOptions } from "./lib/futures.ts";
+import { type ThreadPoolOptions, UNGUARDED } from "./lib/futures.ts";
 import { isWholeGif } from "./lib/gif.ts";
 import { realPath, requirePermissions } from "./lib/permissions.ts";
 import { ConnectionError, HTTPError } from "./lib/requests.ts";
@@ -275,6 +275,7 @@ export async function main(
   defaultConcurReq: number,
   maxConcurReq: number,
 ): Promise<void> {
+  if (!Deno.mainModule) throw new Error(UNGUARDED); // This is a thread.
   const parser = argumentParser(defaultConcurReq);
   exemptLocalhost();
   run = newRun({ id: crypto.randomUUID().slice(0, 8), revive: ensureSite });

@@ -168,8 +168,8 @@ interface Thread {
 // deno-lint-ignore no-explicit-any
 type Exports = Record<string, any>;
 
-/** What a thread says when it would make the pool that it belongs to. */
-const UNGUARDED =
+/** What a thread says that would do what is its main module's. */
+export const UNGUARDED =
   "put this under if (import.meta.main): a thread imports this module, too";
 
 /** Two to four threads were as fast as any number. */
