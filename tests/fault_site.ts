@@ -172,11 +172,6 @@ const FAULTS = {
   "reset at once": raw(""),
   "closed at first": goodUnless(isFirst, ""),
   "closed when used again": goodUnless(isAgain, ""),
-  "closed late": async (exchange) => {
-    if (!isFirst(exchange)) return "keep";
-    await delay(600);
-    return "close";
-  },
   "408": answer("408 Request Timeout"),
   "408 at first": goodUnless(isFirst, REQUEST_TIMEOUT),
   "408 when used again": goodUnless(isAgain, REQUEST_TIMEOUT),
@@ -382,7 +377,7 @@ export class FaultSite implements AsyncDisposable {
 }
 
 /** Read on to `end`, `step` bytes at a time. */
-async function readTo(
+export async function readTo(
   end: string,
   connection: Deno.Conn,
   step: number,

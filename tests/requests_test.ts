@@ -1,23 +1,22 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
 import { ConnectionError, get } from "../lib/requests.ts";
-import { FaultSite, flagOf } from "./fault_site.ts";
+import { FaultSite, flagOf, readTo } from "./fault_site.ts";
 import {
   commandLine,
   freePort,
   has,
   itIf,
   itInTerminal,
-  itOnLinux,
-  outcome,
   parseReport,
   quoted,
   run,
-  spawn,
-  start,
   TemporaryFolder,
+  terminalOf,
 } from "./testing.ts";
+
+const { signal } = new AbortController();
+const limits = { timeout: 60, signal };
 
 /** A server on a free port. */
 function serve(handler: (url: URL) => Response, port = 0) {
@@ -25,10 +24,7 @@ function serve(handler: (url: URL) => Response, port = 0) {
     { hostname: "127.0.0.1", port, onListen() {} },
     (request) => handler(new URL(request.url)),
   );
-  return {
-    url: `http://127.0.0.1:${server.addr.port}`,
-    [Symbol.asyncDispose]: () => server.shutdown(),
-  };
+  return Object.assign(server, { url: `http://127.0.0.1:${server.addr.port}` });
 }
 
 /** An answer that leads elsewhere. */
@@ -37,24 +33,18 @@ function redirect(location: string, status = 302): Response {
 }
 
 describe("a redirect", () => {
-  const limits = { timeout: 60, signal: new AbortController().signal };
-
-  for (const status of [301, 302, 303, 307, 308]) {
-    it(`is followed: ${status}`, async () => {
+  it("is followed, or is not one, by its status", async () => {
+    for (const status of [300, 301, 302, 303, 304, 305, 307, 308]) {
       await using server = serve(({ pathname }) =>
         pathname === "/a/b" ? redirect("../c", status) : new Response(pathname)
       );
-      const { content } = await get(`${server.url}/a/b`, limits);
-      assertEquals(new TextDecoder().decode(content), "/c");
-    });
-  }
-
-  for (const status of [300, 304, 305]) {
-    it(`is not one: ${status}`, async () => {
-      await using server = serve(() => redirect("/", status));
-      assertEquals((await get(server.url, limits)).status, status);
-    });
-  }
+      const reply = await get(`${server.url}/a/b`, limits);
+      const isOne = ![300, 304, 305].includes(status);
+      assertEquals(reply.status, isOne ? 200 : status);
+      const text = new TextDecoder().decode(reply.content);
+      assertEquals(text, isOne ? "/c" : "");
+    }
+  });
 
   it("may be the 20th, and not the 21st", async () => {
     await using server = serve(({ pathname }) => {
@@ -66,55 +56,42 @@ describe("a redirect", () => {
   });
 });
 
-const encode = (text: string) => new TextEncoder().encode(text);
 const FLAG = flagOf("BR");
 
 describe("a connection that is closed", () => {
-  const { signal } = new AbortController();
-  const ask = (site: FaultSite, timeout: number) =>
+  const ask = (site: FaultSite, timeout = 60) =>
     get(`${site.url}/br/br.gif`, { timeout, signal });
 
-  for (
-    const [how, fault] of [
-      ["unannounced", "closed when used again"],
-      ["with a 408", "408 when used again"],
-    ] as const
-  ) {
-    it(`${how} when it is used again costs no flag`, async () => {
-      await using site = new FaultSite({ "*": fault });
-      await using folder = new TemporaryFolder();
-      const args = ["-s", site.url, "-e", "-l", "300", "-m", "30"];
-      const { stdout } = await run("asyncio", args, { cwd: folder.path });
-      assertEquals(parseReport(stdout).flags, 300);
-    });
-  }
+  it("when it is used again costs no flag, be all idle ones closed", async () => {
+    for (const how of ["closed", "408"] as const) {
+      await using site = new FaultSite({ "*": `${how} when used again` });
+      await Promise.all(Array.from({ length: 5 }, () => ask(site)));
+      assertEquals((await ask(site)).content, FLAG);
+    }
+  });
 
   it("again and again is an error after three requests", async () => {
     await using site = new FaultSite({ "*": "closed at once" });
-    await assertRejects(() => ask(site, 60), ConnectionError);
+    await assertRejects(() => ask(site), ConnectionError);
     assertEquals(site.requests.length, 3);
   });
 
   it("after an answer has begun is an error at once", async () => {
     await using site = new FaultSite({ "*": "short body" });
-    await assertRejects(() => ask(site, 60), ConnectionError, "incomplete");
+    await assertRejects(() => ask(site), ConnectionError, "incomplete");
     assertEquals(site.requests.length, 1);
   });
 
-  it("leaves the next request what is left of the timeout", async () => {
-    await using site = new FaultSite({ "*": "closed late" });
-    const t0 = performance.now();
+  it("leaves the next requests what is left of the timeout", async () => {
+    const options = { latency: 600 };
+    await using site = new FaultSite({ "*": "closed at once" }, options);
     await assertRejects(() => ask(site, 1), ConnectionError, "Timed out after");
-    const elapsed = performance.now() - t0;
-    assertEquals(site.requests.length, 2);
-    // With a timeout of its own it would be 1.6 s at least; timers are not early.
-    assert(elapsed < 1600, `${elapsed} ms`);
+    // With a timeout of its own there would be a third.
+    assert(site.requests.length < 3);
   });
 });
 
 describe("when nobody listens, a request", () => {
-  const { signal } = new AbortController();
-
   it("asks whether somebody does now, and goes on as long as it is told so", async () => {
     const port = freePort();
     const url = `http://127.0.0.1:${port}/`;
@@ -125,7 +102,7 @@ describe("when nobody listens, a request", () => {
       if (asked.length === 2) server = serve(() => new Response("here"), port);
       return Promise.resolve(true);
     };
-    const { content } = await get(url, { timeout: 60, signal, revive });
+    const { content } = await get(url, { ...limits, revive });
     await server![Symbol.asyncDispose]();
     assertEquals(new TextDecoder().decode(content), "here");
     assertEquals(asked, [url, url]);
@@ -134,7 +111,7 @@ describe("when nobody listens, a request", () => {
   it("is an error where that is not asked, or denied", async () => {
     const url = `http://127.0.0.1:${freePort()}/`;
     for (const revive of [undefined, () => Promise.resolve(false)]) {
-      const asked = () => get(url, { timeout: 60, signal, revive });
+      const asked = () => get(url, { ...limits, revive });
       await assertRejects(asked, ConnectionError, "Connection error: ");
     }
   });
@@ -144,8 +121,9 @@ const itSecure = itIf(await has("openssl", "version"), "openssl");
 
 /** A key and a certificate of localhost that nobody but itself has signed. */
 async function certificate(folder: TemporaryFolder) {
-  const options = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -days 2 " +
-    "-out cert.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost " +
+  const options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 " +
+    "-nodes -keyout key.pem -days 2 -out cert.pem -subj /CN=localhost " +
+    "-addext subjectAltName=DNS:localhost " +
     "-addext basicConstraints=critical,CA:FALSE";
   const args = options.split(" ");
   await new Deno.Command("openssl", { args, cwd: folder.path }).output();
@@ -160,10 +138,9 @@ describe("over TLS", () => {
       await using folder = new TemporaryFolder();
       const options = { port: 0, onListen() {}, ...await certificate(folder) };
       await using server = Deno.serve(options, () => new Response());
-      const { signal } = new AbortController();
       const url = `https://localhost:${server.addr.port}/`;
       await assertRejects(
-        () => get(url, { timeout: 60, signal }),
+        () => get(url, limits),
         ConnectionError,
         "Connection error: the server's certificate cannot be trusted: ",
       );
@@ -173,17 +150,15 @@ describe("over TLS", () => {
   itSecure("a body that HTTP/2 breaks off is an error", async () => {
     await using folder = new TemporaryFolder();
     const secrets = await certificate(folder);
-    // CANCEL and others; with NO_ERROR and CANCEL the runtime's bytes just end.
-    for (const code of [0, 7, 8, 11]) {
+    // With NO_ERROR and CANCEL the runtime's bytes just end.
+    for (const code of [0, 8]) {
       using listener = Deno.listenTls({
         hostname: "127.0.0.1",
         port: 0,
         alpnProtocols: ["h2"],
         ...secrets,
       });
-      const served = listener.accept().then((connection) =>
-        breakOff(connection, code)
-      );
+      const served = breakOff(listener, code);
       const url = `https://localhost:${listener.addr.port}/flags`;
       const { stdout } = await run("asyncio", ["-v", "-s", url, "br"], {
         cwd: folder.path,
@@ -196,51 +171,40 @@ describe("over TLS", () => {
   });
 });
 
-/** A frame of HTTP/2 (RFC 9113, 4.1). */
-function frame(type: number, flags: number, stream: number, payload: number[]) {
-  const head = [0, payload.length >> 8, payload.length & 255, type, flags];
-  return Uint8Array.from([...head, 0, 0, 0, stream, ...payload]);
-}
-
 /** Answer the first request with a part of its flag, and reset the stream. */
-async function breakOff(connection: Deno.Conn, code: number): Promise<void> {
+async function breakOff(listener: Deno.TlsListener, code: number) {
+  using connection = await listener.accept();
+  /** Send a frame of HTTP/2 (RFC 9113, 4.1). */
+  const send = (start: number[], stream: number, data: number[]) => {
+    const length = [0, data.length >> 8, data.length & 255];
+    const frame = [...length, ...start, 0, 0, 0, stream, ...data];
+    return connection.write(Uint8Array.from(frame));
+  };
   const [DATA, HEADERS, RST_STREAM, SETTINGS] = [0, 1, 3, 4];
-  const length = [...encode(`${FLAG.length}`)];
+  await send([SETTINGS, 0], 0, []);
+  // The client's headers, whole: its stream is there.
+  await readTo("\x01\x05\0\0\0\x01", connection, 1024);
+  await send([SETTINGS, 1], 0, []);
   // Status 200 and content-length, by their places in HPACK's static table.
-  const headers = [0x88, 0x0f, 0x0d, length.length, ...length];
-  using _ = { [Symbol.dispose]: () => connection.close() };
-  await connection.write(frame(SETTINGS, 0, 0, []));
-  await connection.read(new Uint8Array(65536));
-  await connection.write(frame(SETTINGS, 1, 0, []));
-  await delay(50);
-  await connection.write(frame(HEADERS, 4, 1, headers));
-  await connection.write(frame(DATA, 0, 1, [...FLAG.subarray(0, 300)]));
-  await connection.write(frame(RST_STREAM, 0, 1, [0, 0, 0, code]));
-  while (await connection.read(new Uint8Array(65536)).catch(() => null));
+  const length = [...new TextEncoder().encode(`${FLAG.length}`)];
+  await send([HEADERS, 4], 1, [0x88, 0x0f, 0x0d, length.length, ...length]);
+  await send([DATA, 0], 1, [...FLAG.subarray(0, 300)]);
+  await send([RST_STREAM, 0], 1, [0, 0, 0, code]);
+  while (await connection.read(new Uint8Array(1024)).catch(() => null));
 }
 
 describe("in a pseudo-terminal, a redirect", () => {
-  /** Nothing else ends a thread that asks for a permission. */
-  const KILL = "timeout --foreground -s KILL 60";
-  const ELSEWHERE = [
-    "http://example.com/flag.gif",
-    "http://user:password@example.com/",
-    "https://example.com/",
-    "//example.com/",
-    "http://127.0.0.1:1/",
-    "http://[::1]:8001/",
-    "http://localhost/",
-    "http://a..b/",
-    "file:///etc/hostname",
-    "data:image/gif,GIF89a;",
-    "blob:http://127.0.0.1/1",
-    "ws://example.com/",
-  ];
   itInTerminal("asks for no permission", async () => {
+    const elsewhere = [
+      "http://example.com/flag.gif http://user:password@example.com/",
+      "https://example.com/ //example.com/ http://a..b/ ws://example.com/",
+      "http://127.0.0.1:1/ http://[::1]:8001/ http://localhost/",
+      "file:///etc/hostname data:image/gif,GIF89a; blob:http://127.0.0.1/1",
+    ].join(" ").split(" ");
     await using granted = serve(() => new Response(flagOf("OK")));
     await using site = serve(({ pathname }) => {
       const place = pathname.charCodeAt(2) - "a".charCodeAt(0);
-      return redirect(ELSEWHERE[place] ?? granted.url);
+      return redirect(elsewhere[place] ?? granted.url);
     });
     await using folder = new TemporaryFolder();
     const hosts = [site, granted].map(({ url }) => new URL(url).host);
@@ -251,36 +215,12 @@ describe("in a pseudo-terminal, a redirect", () => {
         "--allow-write=downloads",
       ],
     });
-    const line = `${KILL} ${quoted(words)}`;
-    const { code, stdout } = await outcome(
-      spawn(["script", "-qec", line, "/dev/null"], { cwd: folder.path }),
-    );
-    const text = stdout.replaceAll("\r\n", "\n");
+    // Nothing else ends a thread that asks for a permission.
+    const line = `timeout --foreground -s KILL 60 ${quoted(words)}`;
+    const text = await terminalOf(line, { cwd: folder.path });
     assert(!/allow\?|\[y\/n/i.test(text), text);
     const { flags, errors } = parseReport(text);
-    assertEquals([code, errors], [0, ELSEWHERE.length], text);
-    assertEquals(flags, 26 - ELSEWHERE.length);
+    const { length } = elsewhere;
+    assertEquals([flags, errors], [26 - length, length], text);
   });
-});
-
-describe("a body without end", () => {
-  /** The most memory that a process has had so far, in megabytes. */
-  const memory = async (pid: number) => {
-    const { stdout } = await outcome(spawn(["cat", `/proc/${pid}/status`]));
-    return Number(stdout.match(/^VmHWM:\s+(\d+) kB$/m)![1]) / 1024;
-  };
-  for (const fault of ["gzip bomb", "x-gzip bomb", "endless chunks"] as const) {
-    itOnLinux(`takes no more memory than it needs: ${fault}`, async () => {
-      await using folder = new TemporaryFolder();
-      await using site = new FaultSite({ AA: fault, AB: "no answer" });
-      const args = ["-s", site.url, "-m", "1", "-t", "60", "AA", "AB"];
-      const child = start("asyncio", args, { cwd: folder.path });
-      const ended = outcome(child);
-      await site.asked(2); // It is done with the first one then.
-      const megabytes = await memory(child.pid);
-      child.kill("SIGKILL");
-      await ended;
-      assert(megabytes < 400, `${megabytes} MB`);
-    });
-  }
 });
