@@ -1,21 +1,21 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
+import { pooledMap } from "@std/async/pool";
 import { describe } from "@std/testing/bdd";
-import { assertFlags, FaultSite, flagOf } from "./fault_site.ts";
+import { assertFlags, FaultSite } from "./fault_site.ts";
 import {
   commandLine,
+  eventually,
   has,
   itIf,
   itInTerminal,
   itOnPosix,
   outcome,
   parseReport,
-  project,
-  projectAtFreePorts,
+  type ProjectAtFreePorts,
   quoted,
-  ROOT,
-  type Script,
   SCRIPTS,
+  sharedProject,
   spawn,
   start,
   TemporaryFolder,
@@ -31,14 +31,32 @@ const SIGNALS: [Deno.Signal, number][] = [
 if (Deno.build.os === "linux") SIGNALS.push(["SIGHUP", 129]);
 
 /** A line of lib/files.ts, and what hangs there once there is a pipe there. */
-const RENAME = /await Deno\.rename\(temporary, path\);/;
+const RENAME = "await Deno.rename(temporary, path);";
 const HANGING = `await Deno.stat("downloads/hang").then(
       () => Deno.open("downloads/hang", { write: true }), // Which nobody reads.
       () => Deno.rename(temporary, path),
     );`;
 
+/** What makes site/serve.ts start late. */
+const LATE = "\nawait new Promise((start) => setTimeout(start, 500));\n";
+
+let slow: Promise<ProjectAtFreePorts> | undefined;
+
+/** A copy of the project where there is time for Ctrl-C. */
+function slowProject(): Promise<ProjectAtFreePorts> {
+  return slow ??= sharedProject().then(async (copy) => {
+    const [files, serve] = ["lib/files.ts", "site/serve.ts"]
+      .map((name) => `${copy.path}/${name}`) as [string, string];
+    const text = await Deno.readTextFile(files);
+    assert(text.includes(RENAME));
+    await Deno.writeTextFile(files, text.replace(RENAME, HANGING));
+    await Deno.writeTextFile(serve, LATE, { append: true });
+    return copy;
+  });
+}
+
 /** Options that grant what a run needs, at any port; less than `-A`. */
-const SOME = ["--allow-net", "--allow-read", "--allow-write"];
+const SOME = "--allow-net --allow-read --allow-write";
 
 const CODES = [..."ABC"].flatMap((first) =>
   [..."ABCDEFGHIJ"].map((second) => first + second)
@@ -46,23 +64,6 @@ const CODES = [..."ABC"].flatMap((first) =>
 
 /** What a run is told whose answers do not come in time. */
 const waiting = (url: string) => ["-s", url, "-m", "5", "-t", "60", ...CODES];
-
-/** Requests in flight. */
-const connections = (script: Script) => script === "sequential" ? 1 : 5;
-
-/** Wait until something is so. */
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; !await condition(); i++) {
-    assert(i < 3000, "it never came");
-    await delay(10);
-  }
-}
-
-/** Whether a server listens on a port of localhost. */
-async function listens(port: number): Promise<boolean> {
-  const connected = Deno.connect({ hostname: "localhost", port });
-  return await connected.then((it) => it.close() ?? true, () => false);
-}
 
 /** The text of a file that may not be there yet. */
 const read = (path: string) => Deno.readTextFile(path).catch(() => "");
@@ -74,6 +75,15 @@ function kill(pid: number, signal: Deno.Signal): void {
   } catch { /* It has just ended. */ }
 }
 
+/** A line of a shell, in a terminal of its own. */
+function inTerminal(
+  line: string,
+  { path }: TemporaryFolder,
+  stdin: "null" | "piped" = "null",
+): Deno.ChildProcess {
+  return spawn(["script", "-qec", line, "/dev/null"], { cwd: path, stdin });
+}
+
 /** What makes a program the first process of its container. */
 const NAMESPACE = ["unshare", "-rpf", "--mount-proc"];
 const itAsFirst = itIf(
@@ -82,125 +92,91 @@ const itAsFirst = itIf(
 );
 
 describe("Ctrl-C", () => {
-  for (const script of SCRIPTS) {
-    const signals = script === "threadpool" ? SIGNALS : SIGNALS.slice(0, 1);
-    for (const [signal, status] of signals) {
-      itOnPosix(
-        `sends no further request, gives up those in flight, reports what is done (${script}, ${signal})`,
-        async () => {
-          await using folder = new TemporaryFolder();
-          await using site = new FaultSite({ AC: "404", AD: "503" }, {
-            holdAfter: 9,
-          });
-          const child = start(script, waiting(site.url), { cwd: folder.path });
-          const result = outcome(child);
-          await site.asked(9 + connections(script));
-          child.kill(signal);
-          const { code, stdout, stderr } = await result;
+  for (const [i, script] of SCRIPTS.entries()) {
+    const [signal, status] = SIGNALS[i]!;
+    const asked = script === "sequential" ? 10 : 14;
+    itOnPosix(`asks no more, and reports (${script}, ${signal})`, async () => {
+      await using folder = new TemporaryFolder();
+      const faults = { AC: "404", AD: "503" } as const;
+      await using site = new FaultSite(faults, { holdAfter: 9 });
+      const child = start(script, waiting(site.url), { cwd: folder.path });
+      const result = outcome(child);
+      await site.asked(asked);
+      child.kill(signal);
+      const { code, stdout, stderr } = await result;
 
-          assertEquals([code, stderr], [status, ""], stdout);
-          const { flags, notFound, errors, notTried } = parseReport(stdout);
-          // Threads send their requests in an order of their own.
-          const done = site.requests.slice(0, 9);
-          const gone = done.filter((cc) => cc === "AC").length;
-          const failed = done.filter((cc) => cc === "AD").length;
-          const expected = [9 - gone - failed, gone, failed];
-          assertEquals([flags, notFound, errors], expected, stdout);
-          assertEquals(flags + notFound + errors + notTried, CODES.length);
-          assertMatch(stdout, /^ *\d+%\|.*\| 9\/30 \[.*\]\n-{20}$/m);
-          assertEquals(site.requests.length, 9 + connections(script));
-          const isFlag = (cc: string) => cc !== "AC" && cc !== "AD";
-          await assertFlags(folder, done.filter(isFlag));
-        },
-      );
-    }
-
-    itInTerminal(
-      `a second time ends at once, on a new line of the terminal (${script})`,
-      async () => {
-        await using copy = await project();
-        const files = `${copy.path}/lib/files.ts`;
-        const text = await Deno.readTextFile(files);
-        assertMatch(text, RENAME);
-        await Deno.writeTextFile(files, text.replace(RENAME, HANGING));
-        await using folder = new TemporaryFolder();
-        await using site = new FaultSite({}, { holdAfter: 4 });
-        const words = commandLine(script, waiting(site.url), {
-          root: copy.path,
-        });
-        const line = `echo $$ > pid; exec ${quoted(words)}`;
-        const child = spawn(["script", "-qec", line, "/dev/null"], {
-          cwd: folder.path,
-        });
-        let ended = false;
-        const result = outcome(child).finally(() => ended = true);
-        await site.asked(4 + connections(script));
-        // The disk hangs with the flags written, not yet renamed.
-        const made = spawn(["mkfifo", "downloads/hang"], { cwd: folder.path });
-        assert((await outcome(made)).code === 0);
-        site.release();
-        await until(async () => {
-          const names = await folder.list();
-          const temporary = names.filter((name) => name.endsWith(".tmp"));
-          return temporary.length === connections(script);
-        });
-        const pid = Number(await read(`${folder.path}/pid`));
-        // Two of them may be taken for one when the machine is busy.
-        for (let i = 0; i < 300 && !ended; i++) {
-          kill(pid, i < 299 ? "SIGINT" : "SIGKILL");
-          await delay(300);
-        }
-        const { code, stdout } = await result;
-
-        assertEquals(code, 130, stdout);
-        // No report.
-        // deno-lint-ignore no-control-regex
-        assertMatch(stdout, /4\/30 \[[^\n]*\]\x1b\[K\r?\n$/);
-        await Deno.remove(`${folder.path}/downloads/hang`);
-        await assertFlags(folder, site.requests.slice(0, 4));
-      },
-    );
+      assertEquals([code, stderr], [status, ""], stdout);
+      const { elapsed: _, ...counts } = parseReport(stdout);
+      // Threads send their requests in an order of their own.
+      const done = site.requests.slice(0, 9);
+      const saved = done.filter((cc) => cc !== "AC" && cc !== "AD");
+      const notFound = Number(done.includes("AC"));
+      const errors = Number(done.includes("AD"));
+      const flags = saved.length;
+      assertEquals(counts, { flags, notFound, errors, notTried: 21 }, stdout);
+      assertMatch(stdout, /^ *\d+%\|.*\| 9\/30 \[.*\]\n-{20}$/m);
+      assertEquals(site.requests.length, asked);
+      await assertFlags(folder, saved);
+    });
   }
 
+  itInTerminal("a second time ends at once, on a new line", async () => {
+    const { path: root } = await slowProject();
+    await using folder = new TemporaryFolder();
+    await using site = new FaultSite({}, { holdAfter: 4 });
+    const words = commandLine("threadpool", waiting(site.url), { root });
+    const child = inTerminal(`echo $$ > pid; exec ${quoted(words)}`, folder);
+    let ended = false;
+    const result = outcome(child).finally(() => ended = true);
+    await site.asked(9);
+    // The disk hangs with the flags written, not yet renamed.
+    assert(await has("mkfifo", `${folder.path}/downloads/hang`));
+    site.release();
+    await eventually(async () => {
+      const names = await folder.list();
+      return names.filter((name) => name.endsWith(".tmp")).length === 5;
+    });
+    const pid = Number(await read(`${folder.path}/pid`));
+    // Two of them may be taken for one when the machine is busy.
+    for (let i = 0; i < 300 && !ended; i++) {
+      kill(pid, i < 299 ? "SIGINT" : "SIGKILL");
+      await delay(300);
+    }
+    const { code, stdout } = await result;
+
+    assertEquals(code, 130, stdout);
+    // No report.
+    // deno-lint-ignore no-control-regex
+    assertMatch(stdout, /4\/30 \[[^\n]*\]\x1b\[K\r?\n$/);
+    await Deno.remove(`${folder.path}/downloads/hang`);
+    await assertFlags(folder, site.requests.slice(0, 4));
+  });
+
   itOnPosix("ends the site that was started, too", async () => {
-    await using copy = await projectAtFreePorts();
-    const port = copy.ports[1];
-    const args = ["-a", "-m", "5", "-t", "60", "-v", "-s", "DELAY"];
-    const options = { cwd: copy.path, root: copy.path };
-    const child = start("threadpool", args, options);
+    const { path: root } = await slowProject();
+    await using folder = new TemporaryFolder();
+    const args = ["-a", "-t", "60", "-s", "DELAY"];
+    const child = start("threadpool", args, { cwd: folder.path, root });
     const result = outcome(child);
-    await until(async () => (await copy.list()).length > 0);
-    assert(await listens(port));
+    await eventually(async () => (await folder.list()).length > 0);
     child.kill("SIGINT");
     const { code, stdout, stderr } = await result;
 
-    assertEquals(code, 130, stdout);
-    assertEquals(stderr, "Started the DELAY site for this run.\n");
-    const { flags, notFound, errors, notTried } = parseReport(stdout);
-    assertEquals([flags + notTried, notFound, errors], [194, 0, 0], stdout);
-    const told = stdout.match(/^\w\w(?= OK$)/gm) ?? [];
-    const names = told.map((cc) => `${cc.toLowerCase()}.gif`);
-    assertEquals(await copy.list(), names.sort());
-    for (const name of names) {
-      assertEquals(
-        await Deno.readFile(`${copy.path}/downloads/${name}`),
-        await Deno.readFile(`${ROOT}/flags/${name.slice(0, 2)}/${name}`),
-      );
-    }
-    assertEquals(await listens(port), false);
+    const started = "Started the DELAY site for this run.\n";
+    assertEquals([code, stderr], [130, started], stdout);
+    const { flags, notTried } = parseReport(stdout);
+    const { length } = await folder.list();
+    assertEquals([flags, flags + notTried], [length, 194], stdout);
   });
 
   itOnPosix("while the site starts ends in a report, too", async () => {
-    await using copy = await projectAtFreePorts();
-    const serve = `${copy.path}/site/serve.ts`;
-    const text = await Deno.readTextFile(serve);
-    const late = "\nawait new Promise((start) => setTimeout(start, 500));\n";
-    await Deno.writeTextFile(serve, text + late);
-    const options = { cwd: copy.path, root: copy.path };
-    const child = start("asyncio", ["br", "us"], options);
-    const stdout = child.stdout.pipeThrough(new TextDecoderStream());
+    const { path: root } = await slowProject();
+    await using folder = new TemporaryFolder();
+    const child = start("asyncio", ["br", "us"], { cwd: folder.path, root });
     let said = "";
-    for await (const text of stdout) {
+    for await (
+      const text of child.stdout.pipeThrough(new TextDecoderStream())
+    ) {
       said += text;
       if (/will be used\.\n$/.test(said)) child.kill("SIGINT");
     }
@@ -209,116 +185,24 @@ describe("Ctrl-C", () => {
     assertEquals([code, parseReport(said).notTried], [130, 2], said);
   });
 
-  itAsFirst(
-    "ends a run of process number 1, however often it comes",
-    async () => {
-      await using folder = new TemporaryFolder();
-      await using site = new FaultSite({}, { holdAfter: 3 });
-      const child = start("asyncio", waiting(site.url), {
-        cwd: folder.path,
-        within: NAMESPACE,
-      });
-      const result = outcome(child);
-      await site.asked(8);
-      const children = `/proc/${child.pid}/task/${child.pid}/children`;
-      const { stdout: pid } = await outcome(spawn(["cat", children]));
+  itAsFirst("ends process number 1, however often it comes", async () => {
+    await using folder = new TemporaryFolder();
+    await using site = new FaultSite({}, { holdAfter: 3 });
+    const options = { cwd: folder.path, within: NAMESPACE };
+    const child = start("asyncio", waiting(site.url), options);
+    const result = outcome(child);
+    await site.asked(8);
+    const children = `/proc/${child.pid}/task/${child.pid}/children`;
+    const { stdout: pid } = await outcome(spawn(["cat", children]));
+    for (let i = 0; i < 40; i++) {
       kill(Number(pid), "SIGINT");
-      for (let i = 0; i < 40; i++) {
-        await delay(5);
-        kill(Number(pid), "SIGINT");
-      }
-      const { code, stdout, stderr } = await result;
-      assertEquals([code, stderr, parseReport(stdout).flags], [130, "", 3]);
-    },
-  );
-});
-
-/**
- * Close the window of a job with nine flags saved and five asked for. The job
- * writes its status into a file.
- */
-async function closeWindow(
-  job: string,
-  folder: TemporaryFolder,
-  site: FaultSite,
-  then?: "go on",
-): Promise<string> {
-  const window = spawn(["script", "-qec", job, "/dev/null"], {
-    cwd: folder.path,
-    stdout: "null",
-    stderr: "null",
+      await delay(5);
+    }
+    const { code, stdout, stderr } = await result;
+    assertEquals([code, stderr, parseReport(stdout).flags], [130, "", 3]);
   });
-  await site.asked(14);
-  window.kill("SIGKILL");
-  await window.status;
-  if (then) site.release();
-  const status = () => read(`${folder.path}/status`);
-  await until(async () => (await status()).endsWith("\n"));
-  return await status();
-}
 
-describe("SIGHUP", () => {
-  for (const permissions of [["-A"], SOME]) {
-    itOnPosix(`is nothing under nohup (${permissions[0]})`, async () => {
-      await using folder = new TemporaryFolder();
-      await using site = new FaultSite({}, { holdAfter: 9 });
-      const options = { cwd: folder.path, permissions, within: ["nohup"] };
-      const child = start("threadpool", waiting(site.url), options);
-      const result = outcome(child);
-      await site.asked(14);
-      child.kill("SIGHUP");
-      await delay(300);
-      site.release();
-      const { code, stdout } = await result;
-      assertEquals([code, parseReport(stdout).flags], [0, 30], stdout);
-      await assertFlags(folder, CODES);
-    });
-
-    itInTerminal(
-      `reports when the window is closed (${permissions[0]})`,
-      async () => {
-        await using folder = new TemporaryFolder();
-        await using site = new FaultSite({}, { holdAfter: 9 });
-        const args = waiting(site.url);
-        const words = quoted(commandLine("threadpool", args, { permissions }));
-        // The report is read from a file: the window shows nothing any more.
-        // The shell hands the signal on to its job, as a terminal's does.
-        const shell = '"$@" > report & trap "kill -HUP $!" HUP; ' +
-          "wait $!; wait $!; echo $? > status";
-        const job = `exec sh -c ${quoted([shell])} sh ${words}`;
-        const status = await closeWindow(job, folder, site);
-        const report = await read(`${folder.path}/report`);
-        assertEquals(status, "129\n", report);
-        const { flags, notTried } = parseReport(report);
-        assertEquals([flags, notTried], [9, 21]);
-        await assertFlags(folder, site.requests.slice(0, 9));
-      },
-    );
-  }
-
-  itInTerminal(
-    "is not needed when the terminal is gone: the flags are saved",
-    async () => {
-      for (const option of [[], ["-v"]]) {
-        await using folder = new TemporaryFolder();
-        await using site = new FaultSite({ AC: "404", AJ: "503" }, {
-          holdAfter: 9,
-        });
-        const args = [...option, ...waiting(site.url)];
-        const words = quoted(commandLine("asyncio", args));
-        const job = `setsid --wait sh -c '"$@"; echo $? > status' sh ${words}`;
-        const line = `trap "" HUP; ${job}`;
-        const status = await closeWindow(line, folder, site, "go on");
-        assertEquals(status, "1\n"); // The report could not be written.
-        const saved = CODES.filter((cc) => cc !== "AC" && cc !== "AJ");
-        await assertFlags(folder, saved);
-      }
-    },
-  );
-});
-
-describe("One Ctrl-C in a terminal, under deno task,", () => {
-  itInTerminal("lets a script report", async () => {
+  itInTerminal("lets a script report under deno task", async () => {
     await using folder = new TemporaryFolder();
     await using site = new FaultSite({}, { holdAfter: 4 });
     const words = commandLine("threadpool", waiting(site.url)).slice(1);
@@ -326,10 +210,7 @@ describe("One Ctrl-C in a terminal, under deno task,", () => {
     const path = `${folder.path}/deno.json`;
     await Deno.writeTextFile(path, JSON.stringify({ tasks }));
     const line = `${quoted([Deno.execPath()])} task flags`;
-    const child = spawn(["script", "-qec", line, "/dev/null"], {
-      cwd: folder.path,
-      stdin: "piped",
-    });
+    const child = inTerminal(line, folder, "piped");
     const printed = outcome(child);
     await site.asked(9);
     const keyboard = child.stdin.getWriter();
@@ -344,70 +225,122 @@ describe("One Ctrl-C in a terminal, under deno task,", () => {
   });
 });
 
-/** Numbers in [0, 1), the same for a seed: mulberry32. */
-function random(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
+/**
+ * Close the window of a job with nine flags saved and five asked for. The job
+ * writes its status into a file.
+ */
+async function closeWindow(
+  job: string,
+  folder: TemporaryFolder,
+  site: FaultSite,
+  then?: "go on",
+): Promise<string> {
+  const window = inTerminal(job, folder);
+  await site.asked(14);
+  window.kill("SIGKILL");
+  await outcome(window);
+  if (then) site.release();
+  return await eventually(() => read(`${folder.path}/status`));
 }
 
-const times = Number(Deno.env.get("INTERRUPTS") ?? 24);
+describe("SIGHUP", () => {
+  for (const some of ["-A", SOME]) {
+    const permissions = some.split(" ");
+    itOnPosix(`is nothing under nohup (${some})`, async () => {
+      await using folder = new TemporaryFolder();
+      await using site = new FaultSite({}, { holdAfter: 9 });
+      const options = { cwd: folder.path, permissions, within: ["nohup"] };
+      const child = start("threadpool", waiting(site.url), options);
+      const result = outcome(child);
+      await site.asked(14);
+      child.kill("SIGHUP");
+      await delay(300);
+      site.release();
+      const { code, stdout } = await result;
+      assertEquals([code, parseReport(stdout).flags], [0, 30], stdout);
+      await assertFlags(folder, CODES);
+    });
+
+    itInTerminal(`reports when the window is closed (${some})`, async () => {
+      await using folder = new TemporaryFolder();
+      await using site = new FaultSite({}, { holdAfter: 9 });
+      const args = waiting(site.url);
+      const words = quoted(commandLine("threadpool", args, { permissions }));
+      // The report is read from a file: the window shows nothing any more.
+      // The shell hands the signal on to its job, as a terminal's does.
+      const shell = '"$@" > report & trap "kill -HUP $!" HUP; ' +
+        "wait $!; wait $!; echo $? > status";
+      const job = `exec sh -c ${quoted([shell])} sh ${words}`;
+      const status = await closeWindow(job, folder, site);
+      const report = await read(`${folder.path}/report`);
+      assertEquals(status, "129\n", report);
+      const { flags, notTried } = parseReport(report);
+      assertEquals([flags, notTried], [9, 21]);
+      await assertFlags(folder, site.requests.slice(0, 9));
+    });
+  }
+
+  itInTerminal("costs no flag when the terminal is gone", async () => {
+    await using folder = new TemporaryFolder();
+    const faults = { AC: "404", AJ: "503" } as const;
+    await using site = new FaultSite(faults, { holdAfter: 9 });
+    const words = quoted(commandLine("asyncio", waiting(site.url)));
+    const shell = `trap "" HUP; setsid --wait sh -c '"$@"; echo $? > status'`;
+    const job = `${shell} sh ${words}`;
+    const status = await closeWindow(job, folder, site, "go on");
+    assertEquals(status, "1\n"); // The report could not be written.
+    const saved = CODES.filter((cc) => cc !== "AC" && cc !== "AJ");
+    await assertFlags(folder, saved);
+  });
+});
+
+/** Numbers in [0, 1), the same for a seed. */
+function random(seed: number): () => number {
+  return () => 1e4 * Math.abs(Math.sin(seed++)) % 1;
+}
 
 describe("Ctrl-C at any moment", () => {
-  itOnPosix(
-    `leaves whole flags only, as many as are counted: ${times} times (INTERRUPTS=60 for more)`,
-    async () => {
-      const seed = Number(Deno.env.get("SEED") ?? Date.now() % 1e6);
-      const chance = random(seed);
-      const once = async (i: number) => {
-        await using folder = new TemporaryFolder();
-        await using site = new FaultSite({ AC: "404", BD: "503" }, {
-          latency: 20,
-        });
-        const script = SCRIPTS[i % 3]!;
-        const [signal, status] =
-          SIGNALS[Math.floor(SIGNALS.length * chance())]!;
-        const [first, second] = [500 * chance(), 8 * chance()];
-        const twice = chance() < 0.5;
-        const what =
-          `SEED=${seed}, ${i}: flags2_${script}.ts, ${signal} after ` +
-          `${first} ms${twice ? ` and SIGINT ${second} ms later` : ""}`;
-        const args = ["-v", "-s", site.url, "-m", "5", ...CODES];
-        const child = start(script, args, { cwd: folder.path });
-        const result = outcome(child);
-        await delay(first);
-        kill(child.pid, signal);
-        if (twice) {
-          await delay(second);
-          kill(child.pid, "SIGINT");
-        }
-        const { code, stdout, stderr } = await result;
-        const context = `${what}\n${code}\n${stdout}${stderr}`;
-        assert([0, status, ...twice ? [130] : []].includes(code), context);
-        assertEquals(stderr, "", context);
-        const saved = await folder.list();
-        for (const name of saved) {
-          const file = await Deno.readFile(`${folder.path}/downloads/${name}`);
-          const cc = name.replace(/\.gif$/, "").toUpperCase();
-          assertEquals(file, flagOf(cc), context);
-        }
-        if (stdout.includes("Elapsed time")) {
-          const { flags, notFound, errors, notTried } = parseReport(stdout);
-          const counted = flags + notFound + errors + notTried;
-          assertEquals([counted, saved.length], [CODES.length, flags], context);
-        } else {
-          // Not before the first report could it be without the last one.
-          assert(twice || !stdout.includes("Searching"), context);
-          if (!twice) assertEquals(saved, [], context);
-        }
-      };
-      const runs = Array(times).keys();
-      await Promise.all(Array.from({ length: 4 }, async () => {
-        for (const i of runs) await once(i);
-      }));
-    },
-  );
+  const times = Number(Deno.env.get("INTERRUPTS") ?? 12);
+  const seed = Number(Deno.env.get("SEED") ?? Date.now() % 1e6);
+  const name = `leaves whole flags only, as many as are counted: ${times} ` +
+    `times (INTERRUPTS=60 for more; SEED=${seed})`;
+
+  itOnPosix(name, async () => {
+    const chance = random(seed);
+    const once = async (i: number) => {
+      await using folder = new TemporaryFolder();
+      const faults = { AC: "404", BD: "503" } as const;
+      await using site = new FaultSite(faults, { latency: 20 });
+      const script = SCRIPTS[i % 3]!;
+      const [signal, status] = SIGNALS[Math.floor(SIGNALS.length * chance())]!;
+      const [first, second] = [500 * chance(), 8 * chance()];
+      const twice = chance() < 0.5;
+      const args = ["-v", "-s", site.url, "-m", "5", ...CODES];
+      const child = start(script, args, { cwd: folder.path });
+      const result = outcome(child);
+      await delay(first);
+      kill(child.pid, signal);
+      if (twice) {
+        await delay(second);
+        kill(child.pid, "SIGINT");
+      }
+      const { code, stdout, stderr } = await result;
+      const context = `${i}: ${signal} after ${first} ms ${twice} ${second}\n` +
+        `${code}\n${stdout}${stderr}`;
+      assert([0, status, ...twice ? [130] : []].includes(code), context);
+      assertEquals(stderr, "", context);
+      const saved = (await folder.list()).map((name) => name.slice(0, 2));
+      await assertFlags(folder, saved.map((cc) => cc.toUpperCase()));
+      if (stdout.includes("Elapsed time")) {
+        const { flags, notFound, errors, notTried } = parseReport(stdout);
+        const counted = flags + notFound + errors + notTried;
+        assertEquals([counted, saved.length], [CODES.length, flags], context);
+      } else {
+        // Not before the first report could it be without the last one.
+        assert(twice || !stdout.includes("Searching"), context);
+        if (!twice) assertEquals(saved, [], context);
+      }
+    };
+    for await (const _ of pooledMap(4, Array(times).keys(), once));
+  });
 });
