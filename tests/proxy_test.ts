@@ -1,129 +1,115 @@
 import { assertEquals } from "@std/assert";
 import { describe } from "@std/testing/bdd";
+import { exemptLocalhost } from "../lib/proxy.ts";
 import { flagOf } from "./fault_site.ts";
 import {
-  itOnLinux,
+  hasIPv6,
   itOnPosix,
-  outcome,
   parseReport,
-  projectAtFreePorts,
   run,
-  spawn,
+  type RunOptions,
+  type Script,
+  sharedProject,
   TemporaryFolder,
 } from "./testing.ts";
 
-/** A server of flags at a free port, or a proxy that has them itself. */
-function serve(hostname = "127.0.0.1") {
+/** A server at a free port, a proxy that answers by itself, too. */
+function serve(answer: (url: URL) => Response, hostname = "127.0.0.1") {
+  /** The URLs that were asked for. */
   const requests: string[] = [];
   const server = Deno.serve({ hostname, port: 0, onListen() {} }, ({ url }) => {
     requests.push(url);
-    return new Response(flagOf("BR"));
+    return answer(new URL(url));
   });
-  return {
-    port: server.addr.port,
-    /** The URLs that were asked for. */
-    requests,
-    [Symbol.asyncDispose]: () => server.shutdown(),
-  };
+  return Object.assign(server, { requests, port: server.addr.port });
 }
 
-const VARIABLES = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+const flag = () => new Response(flagOf("BR"));
 
-/** Words that run a program with no such variables but these. */
-function environment(variables: Record<string, string>): string[] {
-  return [
-    "env",
-    ...["NO_PROXY", "no_proxy", ...VARIABLES].flatMap((name) => ["-u", name]),
-    ...Object.entries(variables).map(([name, value]) => `${name}=${value}`),
-  ];
+const NAMES = "NO_PROXY no_proxy HTTP_PROXY http_proxy ALL_PROXY all_proxy";
+
+/** The flags that a script gets with such a variable, and no other. */
+async function flagsWith(
+  [variable, { port }]: [string, ReturnType<typeof serve>],
+  script: Script,
+  args: string[],
+  options: RunOptions,
+): Promise<number> {
+  const without = NAMES.split(" ").flatMap((name) => ["-u", name]);
+  const value = `${variable}=http://127.0.0.1:${port}`;
+  const within = ["env", ...without, "DENO_NO_UPDATE_CHECK=1", value];
+  const { stdout } = await run(script, args, { ...options, within });
+  return parseReport(stdout).flags;
 }
 
 describe("with a proxy in the environment", () => {
-  const table: [permissions: string, variable: string][] = [
-    ...VARIABLES.map((variable): [string, string] => ["-A", variable]),
-    ["-P", "ALL_PROXY"],
-  ];
-  for (const [permissions, variable] of table) {
+  const table = [["-A", "http_proxy"], ["-P", "ALL_PROXY"]] as const;
+  for (const [permission, variable] of table) {
     itOnPosix(
-      `a script reaches its site directly, REMOTE through the proxy: ${variable}, ${permissions}`,
+      `a site is reached directly, REMOTE is not: ${variable}`,
       async () => {
-        await using copy = await projectAtFreePorts();
-        await using proxy = serve();
-        const download = async (server: string) => {
-          const { stdout } = await run("threadpool", ["-s", server, "br"], {
-            cwd: copy.path,
-            root: copy.path,
-            permissions: [permissions],
-            within: environment({
-              DENO_NO_UPDATE_CHECK: "1",
-              [variable]: `http://127.0.0.1:${proxy.port}`,
-            }),
-          });
-          return parseReport(stdout).flags;
-        };
-        assertEquals(await download("LOCAL"), 1);
-        assertEquals(proxy.requests, []);
-        assertEquals(await download("REMOTE"), 1);
-        const asked = ["http://flupy.org/data/flags/br/br.gif"];
-        assertEquals(proxy.requests, asked);
+        const { path } = await sharedProject();
+        await using proxy = serve(flag);
+        const options = { cwd: path, root: path, permissions: [permission] };
+        for (const server of ["LOCAL", "REMOTE"]) {
+          const args = ["-s", server, "br"];
+          const flags = //
+            await flagsWith([variable, proxy], "threadpool", args, options);
+          assertEquals(flags, 1);
+          const asked = ["http://flupy.org/data/flags/br/br.gif"];
+          assertEquals(proxy.requests, server === "REMOTE" ? asked : []);
+        }
       },
     );
   }
 
-  for (const host of ["localhost", "127.0.0.1", "127.0.0.2", "[::1]"]) {
-    const itThere = host === "127.0.0.2" ? itOnLinux : itOnPosix;
-    itThere(`a server at ${host} is reached directly`, async () => {
-      await using proxy = serve();
-      await using site = serve(host.replace(/[[\]]/g, ""));
-      await using folder = new TemporaryFolder();
-      const url = `http://${host}:${site.port}/flags`;
-      const { stdout } = await run("asyncio", ["-s", url, "br"], {
-        cwd: folder.path,
-        within: environment({
-          DENO_NO_UPDATE_CHECK: "1",
-          ALL_PROXY: `http://127.0.0.1:${proxy.port}`,
-        }),
-      });
-      assertEquals(parseReport(stdout).flags, 1);
-      assertEquals([proxy.requests, site.requests.length], [[], 1]);
-    });
-  }
+  itOnPosix("a server of this machine is reached directly", async () => {
+    const hosts = ["localhost", "127.0.0.1"];
+    if (Deno.build.os === "linux") hosts.push("127.0.0.2");
+    if (hasIPv6) hosts.push("[::1]");
+    await using proxy = serve(flag);
+    // It sends each code to another of its hosts.
+    await using site = serve(({ pathname, port }) => {
+      const host = hosts[pathname.charCodeAt(8) - "a".charCodeAt(0)];
+      return host ? Response.redirect(`http://${host}:${port}/`) : flag();
+    }, hasIPv6 ? "::" : "0.0.0.0");
+    await using folder = new TemporaryFolder();
+    const codes = hosts.map((_, i) => `A${"ABCD"[i]}`);
+    const args = ["-s", `http://localhost:${site.port}/flags`, ...codes];
+    // It does without no_proxy, which is not granted.
+    const permissions = "--no-prompt --allow-env=NO_PROXY --allow-net " +
+      "--allow-read --allow-write=downloads";
+    const options = { cwd: folder.path, permissions: permissions.split(" ") };
+    const flags = //
+      await flagsWith(["ALL_PROXY", proxy], "asyncio", args, options);
+    assertEquals([flags, proxy.requests], [hosts.length, []]);
+    const asked = site.requests.map((url) => new URL(url).hostname);
+    assertEquals([...new Set(asked)].sort(), hosts.sort());
+  });
 });
 
-describe("exemptLocalhost", () => {
-  const LOCALHOST = "localhost,127.0.0.0/8,::1";
-
-  /** What NO_PROXY becomes in a program that may see these variables. */
-  const exempt = async (given: Record<string, string>, mayRead: string) => {
-    await using folder = new TemporaryFolder();
-    const module = import.meta.resolve("../lib/requests.ts");
-    const program = `import { exemptLocalhost } from ${JSON.stringify(module)};
-for (const _ of [1, 2]) exemptLocalhost();
-console.log(Deno.env.get("NO_PROXY"));`;
-    await Deno.writeTextFile(`${folder.path}/program.ts`, program);
-    const options = ["--no-prompt", `--allow-env=${mayRead}`, "program.ts"];
-    const words = [...environment(given), Deno.execPath(), "run", ...options];
-    const child = spawn(words, { cwd: folder.path });
-    const { stdout, stderr } = await outcome(child);
-    assertEquals(stderr, "");
-    return stdout.trimEnd();
-  };
-
-  const table: [given: Record<string, string>, expected: string][] = [
-    [{}, LOCALHOST],
-    [{ NO_PROXY: "" }, LOCALHOST],
-    [{ NO_PROXY: "a.org,.b.org" }, `a.org,.b.org,${LOCALHOST}`],
-    [{ no_proxy: "a.org" }, `a.org,${LOCALHOST}`],
-    [{ NO_PROXY: "a.org", no_proxy: "b.org" }, `a.org,${LOCALHOST}`],
-    [{ NO_PROXY: "", no_proxy: "b.org" }, LOCALHOST],
-  ];
-  for (const [given, expected] of table) {
-    itOnPosix(`adds to what is exempt: ${JSON.stringify(given)}`, async () => {
-      assertEquals(await exempt(given, "NO_PROXY,no_proxy"), expected);
+itOnPosix("exemptLocalhost adds to what is exempt", () => {
+  const names = ["NO_PROXY", "no_proxy"];
+  const set = (values: (string | undefined)[]) =>
+    names.forEach((name, i) => {
+      Deno.env.delete(name);
+      if (values[i] !== undefined) Deno.env.set(name, values[i]);
     });
+  const before = names.map((name) => Deno.env.get(name));
+  const table = [
+    [undefined, undefined, ""],
+    ["", undefined, ""],
+    ["a.org,.b.org", undefined, "a.org,.b.org,"],
+    [undefined, "a.org", "a.org,"],
+    ["a.org", "b.org", "a.org,"],
+    ["", "b.org", ""],
+  ];
+  for (const [upper, lower, others] of table) {
+    set([upper, lower]);
+    for (const _ of [1, 2]) exemptLocalhost();
+    const exempt = Deno.env.get("NO_PROXY");
+    set(before);
+    assertEquals(exempt, `${others}localhost,127.0.0.0/8,::1`);
   }
-
-  itOnPosix("does without no_proxy where that was not granted", async () => {
-    assertEquals(await exempt({ no_proxy: "a.org" }, "NO_PROXY"), LOCALHOST);
-  });
+  return Promise.resolve();
 });
