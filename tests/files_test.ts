@@ -46,9 +46,8 @@ describe("a file", () => {
   it("is whole, however many write it at a time", async () => {
     await using folder = new TemporaryFolder();
     const path = `${folder.path}/br.gif`;
-    await Promise.all(Array.from({ length: 30 }, (_, i) => {
-      return writeWhole(path, new Uint8Array(1e5).fill(i), "a1");
-    }));
+    const bytes = Array(30).keys().map((i) => new Uint8Array(1e5).fill(i));
+    await Promise.all(bytes.map((bytes) => writeWhole(path, bytes, "a1")));
     assertEquals(new Set(await Deno.readFile(path)).size, 1);
     assertEquals(await folder.list("."), ["br.gif"]);
   });
