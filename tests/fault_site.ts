@@ -158,9 +158,6 @@ function endless(head: string, parts: Part[], pause = 0) {
   };
 }
 
-/** What a network that wants a login answers whatever it is asked for. */
-const PAGE = "<!DOCTYPE html><title>Log in</title>";
-
 const OK = "HTTP/1.1 200 OK\r\n";
 const CHUNKED = `${OK}Transfer-Encoding: chunked\r\n\r\n`;
 
@@ -175,7 +172,8 @@ const FAULTS = {
   "408": answer("408 Request Timeout"),
   "408 at first": goodUnless(isFirst, REQUEST_TIMEOUT),
   "408 when used again": goodUnless(isAgain, REQUEST_TIMEOUT),
-  "HTML page": answer("200 OK", PAGE, "Content-Type: text/html\r\n"),
+  // What a network that wants a login answers.
+  "HTML page": answer("200 OK", "<!DOCTYPE html><title>Log in</title>"),
   "empty body": answer("200 OK", ""),
   "no length": raw(({ cc }) => [`${OK}\r\n`, flagOf(cc)]),
   "no length, cut short": raw(({ cc }) => [`${OK}\r\n`, cutFlag(cc)]),
@@ -261,16 +259,6 @@ const FAULTS = {
   ),
 } satisfies Record<string, (exchange: Exchange) => Promise<Next>>;
 
-/** What {@linkcode FaultSite} can be told beside its faults. */
-export interface FaultSiteOptions {
-  /** Requests after which the port is closed for ever. */
-  dieAfter?: number;
-  /** Requests that are answered; the others wait for `release`. */
-  holdAfter?: number;
-  /** Milliseconds that each answer takes. */
-  latency?: number;
-}
-
 /** A site on a free port, with a fault for some codes. */
 export class FaultSite implements AsyncDisposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -288,10 +276,17 @@ export class FaultSite implements AsyncDisposable {
    * It listens at once.
    *
    * @param faults Codes in upper case, each with its fault; `*` for all others.
+   * @param options Requests after which the port is closed for ever; those that
+   *   are answered, while the others wait for `release`; and milliseconds that
+   *   each answer takes.
    */
   constructor(
     readonly faults: Record<string, Fault> = {},
-    readonly options: FaultSiteOptions = {},
+    readonly options: {
+      dieAfter?: number;
+      holdAfter?: number;
+      latency?: number;
+    } = {},
   ) {
     this.#pending.add(this.#accept());
   }

@@ -11,7 +11,6 @@ import {
 import {
   freePort,
   itOnLinux,
-  type Outcome,
   outcome,
   parseReport,
   run,
@@ -30,29 +29,18 @@ const LONG_TIMEOUT = 5;
 /** The same where none is, however busy the machine. */
 const PATIENCE = 60;
 
-/** What stands in a row of docs/faults.md. */
-interface Row {
-  fault: Fault;
-  /** What `-v` says; "…" stands for any words. */
-  message: string;
-  /** Two codes that meet the fault. */
-  bad: string[];
-  /** One that does not. */
-  good: string;
-}
-
 const page = await Deno.readTextFile(
   new URL("../docs/faults.md", import.meta.url),
 );
 const EVERY_CC = expandCcArgs(true, false, []);
 
-/** The rows that a server's answer makes. */
-const ROWS: Row[] = page.matchAll(/^\| (.+?) +\| `(.+?)` +\| [a-z ]+? +\|$/gm)
+/** The rows of docs/faults.md that a server's answer makes. */
+const ROWS = page.matchAll(/^\| (.+?) +\| `(.+?)` +\| [a-z ]+? +\|$/gm)
   .map(([, fault, message], i) => ({
     fault: fault as Fault,
-    message: message!,
-    bad: EVERY_CC.slice(3 * i, 3 * i + 2),
-    good: EVERY_CC[3 * i + 2]!,
+    message: message!, // What `-v` says; "…" stands for any words.
+    bad: EVERY_CC.slice(3 * i, 3 * i + 2), // These codes meet the fault,
+    good: EVERY_CC[3 * i + 2]!, // and this one does not.
   })).toArray();
 
 const TIMED_OUT = `Timed out after ${TIMEOUT} s`;
@@ -62,7 +50,7 @@ const HUGE = ROWS.filter(({ fault, message }) =>
 );
 const PROMPT = ROWS.filter((row) => ![...LATE, ...HUGE].includes(row));
 
-const codesOf = (rows: Row[]) =>
+const codesOf = (rows: typeof ROWS) =>
   rows.flatMap(({ bad, good }) => [...bad, good]);
 
 /** Each script, with the number of its connections. */
@@ -73,45 +61,37 @@ const STYLES: [Script, concurReq: number][] = [
 ];
 
 /** A verbose run of a script, and what came of it. */
-interface Run extends Outcome {
-  style: string;
-  codes: string[];
-  /** What is said of each code. */
-  said: [cc: string, message: string][];
-  /** The codes whose flags are saved: whole, and nothing beside them is. */
-  saved: string[];
-  /** The codes that the site was asked for. */
-  requests: string[];
-}
-
 async function download(
   [script, concurReq]: [Script, number],
   codes: string[],
   timeout: number,
   site: FaultSite,
   meanwhile?: (child: Deno.ChildProcess) => Promise<void>,
-): Promise<Run> {
+) {
   await using folder = new TemporaryFolder();
   const limits = ["-t", `${timeout}`, "-m", `${concurReq}`];
   const args = ["-v", "-s", site.url, ...limits, ...codes];
   const child = start(script, args, { cwd: folder.path });
   const ended = outcome(child);
   await meanwhile?.(child);
-  const { stdout } = await ended;
+  const result = await ended;
   const line = /^(?:([A-Z]{2})|\*\*\* Error for (..):) (.+)$/gm;
-  const said = stdout.matchAll(line).map(([, good, bad, message]) => {
+  const said = result.stdout.matchAll(line).map(([, good, bad, message]) => {
+    // As in the rows.
     const timedOut = message!.replace(` ${timeout} s`, ` ${TIMEOUT} s`);
-    return [good ?? bad!, timedOut] as [string, string];
+    return [good ?? bad!, timedOut] as const;
   });
   const names = await folder.list();
   const saved = names.map((name) => name.replace(".gif", "").toUpperCase());
   const flag = (cc: string) =>
     site.faults[cc] === "big" ? bigFlag(cc) : flagOf(cc);
-  await assertFlags(folder, saved, flag);
+  await assertFlags(folder, saved, flag); // Whole, and nothing beside them.
   const style = `${script} -m ${concurReq} -t ${timeout}`;
   const { requests } = site;
-  return { ...await ended, style, codes, said: [...said], saved, requests };
+  return { ...result, style, codes, said: [...said], saved, requests };
 }
+
+type Run = Awaited<ReturnType<typeof download>>;
 
 /**
  * Two runs of a style that meet all faults but the huge bodies: one where every
