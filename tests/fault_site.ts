@@ -30,7 +30,8 @@ type Next = "keep" | "close";
 
 type Part = string | Uint8Array;
 
-const MEGABYTE = 1024 * 1024;
+/** A megabyte. */
+const ZEROS = new Uint8Array(2 ** 20);
 
 /** The end of {@linkcode flagOf}: an image of one point, and the trailer. */
 const POINT = ",\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0;";
@@ -52,7 +53,7 @@ export function flagOf(cc: string): Uint8Array<ArrayBuffer> {
 
 /** A flag of the most bytes that are taken, with zeros at its end, and `more`. */
 export function bigFlag(cc: string, more = 0): Uint8Array {
-  const flag = new Uint8Array(64 * MEGABYTE + more);
+  const flag = new Uint8Array(64 * ZEROS.length + more);
   flag.set(flagOf(cc));
   return flag;
 }
@@ -68,7 +69,7 @@ const zippedFlag = (cc: string): Uint8Array => gzipSync(flagOf(cc));
 /** The first 1,000 MB of zeros without end, zipped: each is a part of the stream. */
 function bomb(): Uint8Array {
   const finishFlush = constants.Z_SYNC_FLUSH;
-  const part = deflateRawSync(new Uint8Array(MEGABYTE), { finishFlush });
+  const part = deflateRawSync(ZEROS, { finishFlush });
   const head = latin1("\x1f\x8b\b\0\0\0\0\0\0\x03");
   return Buffer.concat([head, ...Array(1000).fill(part)]);
 }
@@ -250,12 +251,10 @@ const FAULTS = {
   "too big": flag("", (cc) => bigFlag(cc, 1)),
   "gzip bomb": coded("gzip", bomb),
   "x-gzip bomb": coded("x-gzip", bomb),
-  "endless body": endless(`${OK}\r\n`, [
-    new Uint8Array(MEGABYTE),
-  ]),
+  "endless body": endless(`${OK}\r\n`, [ZEROS]),
   "endless chunks": endless(
     head("200 OK", 5000, "Transfer-Encoding: chunked\r\n"),
-    [`${MEGABYTE.toString(16)}\r\n`, new Uint8Array(MEGABYTE), "\r\n"],
+    ["100000\r\n", ZEROS, "\r\n"],
   ),
 } satisfies Record<string, (exchange: Exchange) => Promise<Next>>;
 
@@ -339,9 +338,9 @@ export class FaultSite implements AsyncDisposable {
   async #serve(connection: Deno.Conn): Promise<void> {
     const send = async (...parts: Part[]) => {
       for (const part of parts) {
-        let bytes = typeof part === "string" ? latin1(part) : part;
-        while (bytes.length > 0) {
-          bytes = bytes.subarray(await connection.write(bytes));
+        const bytes = typeof part === "string" ? latin1(part) : part;
+        for (let sent = 0; sent < bytes.length;) {
+          sent += await connection.write(bytes.subarray(sent));
         }
       }
     };

@@ -45,22 +45,19 @@ async function flagsWith(
 describe("with a proxy in the environment", () => {
   const table = [["-A", "http_proxy"], ["-P", "ALL_PROXY"]] as const;
   for (const [permission, variable] of table) {
-    itOnPosix(
-      `a site is reached directly, REMOTE is not: ${variable}`,
-      async () => {
-        const { path } = await sharedProject();
-        await using proxy = serve(flag);
-        const options = { cwd: path, root: path, permissions: [permission] };
-        for (const server of ["LOCAL", "REMOTE"]) {
-          const args = ["-s", server, "br"];
-          const flags = //
-            await flagsWith([variable, proxy], "threadpool", args, options);
-          assertEquals(flags, 1);
-          const asked = ["http://flupy.org/data/flags/br/br.gif"];
-          assertEquals(proxy.requests, server === "REMOTE" ? asked : []);
-        }
-      },
-    );
+    itOnPosix(`only REMOTE goes through it: ${variable}`, async () => {
+      const { path } = await sharedProject();
+      await using proxy = serve(flag);
+      const options = { cwd: path, root: path, permissions: [permission] };
+      for (const server of ["LOCAL", "REMOTE"]) {
+        const args = ["-s", server, "br"];
+        const flags = //
+          await flagsWith([variable, proxy], "threadpool", args, options);
+        assertEquals(flags, 1);
+        const asked = ["http://flupy.org/data/flags/br/br.gif"];
+        assertEquals(proxy.requests, server === "REMOTE" ? asked : []);
+      }
+    });
   }
 
   itOnPosix("a server of this machine is reached directly", async () => {
@@ -90,11 +87,8 @@ describe("with a proxy in the environment", () => {
 
 itOnPosix("exemptLocalhost adds to what is exempt", () => {
   const names = ["NO_PROXY", "no_proxy"];
-  const set = (values: (string | undefined)[]) =>
-    names.forEach((name, i) => {
-      Deno.env.delete(name);
-      if (values[i] !== undefined) Deno.env.set(name, values[i]);
-    });
+  const set = (name: string, value?: string) =>
+    value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
   const before = names.map((name) => Deno.env.get(name));
   const table = [
     [undefined, undefined, ""],
@@ -105,10 +99,11 @@ itOnPosix("exemptLocalhost adds to what is exempt", () => {
     ["", "b.org", ""],
   ];
   for (const [upper, lower, others] of table) {
-    set([upper, lower]);
+    set("NO_PROXY", upper);
+    set("no_proxy", lower);
     for (const _ of [1, 2]) exemptLocalhost();
     const exempt = Deno.env.get("NO_PROXY");
-    set(before);
+    names.forEach((name, i) => set(name, before[i]));
     assertEquals(exempt, `${others}localhost,127.0.0.0/8,::1`);
   }
   return Promise.resolve();
