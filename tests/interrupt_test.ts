@@ -37,8 +37,10 @@ const HANGING = `await Deno.stat("downloads/hang").then(
       () => Deno.rename(temporary, path),
     );`;
 
-/** What makes site/serve.ts start late. */
-const LATE = "\nawait new Promise((start) => setTimeout(start, 500));\n";
+/** What keeps site/serve.ts from its start as long as a file is there. */
+const LATE = `
+while (await Deno.stat(new URL("../late", import.meta.url)).catch(() => null));
+`;
 
 let slow: Promise<ProjectAtFreePorts> | undefined;
 
@@ -172,13 +174,15 @@ describe("Ctrl-C", () => {
   itOnPosix("while the site starts ends in a report, too", async () => {
     const { path: root } = await slowProject();
     await using folder = new TemporaryFolder();
+    await Deno.writeTextFile(`${root}/late`, "");
     const child = start("asyncio", ["br", "us"], { cwd: folder.path, root });
     let said = "";
-    for await (
-      const text of child.stdout.pipeThrough(new TextDecoderStream())
-    ) {
+    const stdout = child.stdout.pipeThrough(new TextDecoderStream());
+    for await (const text of stdout) {
       said += text;
-      if (/will be used\.\n$/.test(said)) child.kill("SIGINT");
+      if (!/will be used\.\n$/.test(said)) continue;
+      child.kill("SIGINT");
+      await Deno.remove(`${root}/late`);
     }
     const { code } = await child.status;
     await child.stderr.cancel();
