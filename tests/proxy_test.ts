@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe } from "@std/testing/bdd";
-import { exemptLocalhost } from "../lib/proxy.ts";
+import { exemptLocalhost } from "../lib/requests.ts";
 import { flagOf } from "./fault_site.ts";
 import {
   hasIPv6,
