@@ -57,7 +57,7 @@ const REDIRECTS = [301, 302, 303, 307, 308];
 const MAX_REDIRECTS = 20;
 
 /** A body is no longer than this, decoded. */
-const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024;
 
 /** The content codings that are undone: x-gzip here, the others by `fetch`. */
 const DECODED = /^(gzip|br|x-gzip)$/i;
@@ -210,7 +210,7 @@ async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   let size = 0;
   for await (const chunk of decoded ?? []) {
     size += chunk.length;
-    if (size > MAX_BYTES) throw new ConnectionError("Body larger than 64 MB");
+    if (size > MAX_BYTES) throw new ConnectionError("Body larger than 16 MB");
     chunks.push(chunk.slice()); // Less the large buffer that it is a part of.
   }
   return await new Blob(chunks).bytes();

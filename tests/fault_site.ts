@@ -53,7 +53,7 @@ export function flagOf(cc: string): Uint8Array<ArrayBuffer> {
 
 /** A flag of the most bytes that are taken, with zeros at its end, and `more`. */
 export function bigFlag(cc: string, more = 0): Uint8Array {
-  const flag = new Uint8Array(64 * ZEROS.length + more);
+  const flag = new Uint8Array(16 * ZEROS.length + more);
   flag.set(flagOf(cc));
   return flag;
 }

@@ -46,7 +46,7 @@ const ROWS = page.matchAll(/^\| (.+?) +\| `(.+?)` +\| [a-z ]+? +\|$/gm)
 const TIMED_OUT = `Timed out after ${TIMEOUT} s`;
 const LATE = ROWS.filter(({ message }) => message === TIMED_OUT);
 const HUGE = ROWS.filter(({ fault, message }) =>
-  fault === "big" || message === "Body larger than 64 MB"
+  fault === "big" || message === "Body larger than 16 MB"
 );
 const PROMPT = ROWS.filter((row) => ![...LATE, ...HUGE].includes(row));
 
@@ -180,7 +180,7 @@ describe("Of the three scripts, among good answers,", () => {
 
   itOnLinux("huge bodies take no more memory than they need", async () => {
     await sharedRuns();
-    assert(memory < 700, `${memory} MB`);
+    assert(memory < 260, `${memory} MB`);
   });
 });
 
