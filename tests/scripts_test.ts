@@ -234,12 +234,15 @@ await run(interrupted, "-s DELAY -a");
 Deno.exitCode = 0;
 await run(sequential, "-s LOCAL -l 5");
 await run(threadpool, "-s DELAY -l 7");
+console.log(common.run.signal.aborted);
 console.log(await new Response(Deno.stdin.readable).text());`,
       [],
       "standard input is left to it",
     );
     assertEquals(code, 0, stderr);
-    const told = stdout.match(/^(\d+ (flag|not tried).*|\d+|standard.*)$/gm)!;
+    const told = stdout.match(
+      /^(\d+ (flag|not tried).*|\d+|false|standard.*)$/gm,
+    )!;
     const interrupted = told.indexOf("130");
     assertEquals(told.splice(0, 2), ["3 flags downloaded.", "0"]);
     assertMatch(told[interrupted - 3]!, /^19\d not tried\.$/);
@@ -248,6 +251,7 @@ console.log(await new Response(Deno.stdin.readable).text());`,
       "0",
       "7 flags downloaded.",
       "0",
+      "false",
       "standard input is left to it",
     ]);
     assertEquals(stderr.match(/^Started the /gm)?.length, 5, stderr);
