@@ -1,16 +1,15 @@
 /** What holds for every page: what it links to and names is there. */
 
 import { assertEquals } from "@std/assert";
+import { existsSync } from "node:fs";
 import { describe, it } from "@std/testing/bdd";
 import { ROOT } from "./testing.ts";
 
 /** The files of some folders of the project, named from its own. */
 function files(folders: string[], ending: RegExp): string[] {
   return folders.flatMap((folder) =>
-    Array.from(
-      Deno.readDirSync(`${ROOT}/${folder}`),
-      ({ name }) => `${folder}/${name}`.replace("./", ""),
-    )
+    [...Deno.readDirSync(`${ROOT}/${folder}`)]
+      .map(({ name }) => `${folder}/${name}`.replace("./", ""))
   ).filter((path) => ending.test(path)).sort();
 }
 
@@ -25,23 +24,12 @@ const CODE = files(FOLDERS, /\.(ts|js|html)$/).map(read).join("\n")
 
 const FENCED = /^```.*?^```$/gms;
 
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** What a heading's link ends with, as GitHub makes it. */
 function anchors(page: string): string[] {
-  const headings = page.replace(FENCED, "").matchAll(/^#+ (.*)$/gm);
-  return Array.from(
-    headings,
-    ([, text]) =>
-      text!.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "")
-        .replaceAll(" ", "-"),
+  const headings = page.replace(FENCED, "").match(/^#+ .*$/gm) ?? [];
+  return headings.map((heading) =>
+    heading.replace(/^#+ /, "").toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, "").replaceAll(" ", "-")
   );
 }
 
@@ -56,7 +44,7 @@ for (const path of PAGES) {
         .filter((link) => !/^https?:/.test(link));
       const broken = links.filter((link) => {
         const [file, anchor] = link.split("#");
-        if (file && !exists(folder + file)) return true;
+        if (file && !existsSync(folder + file)) return true;
         const target = file ? Deno.readTextFileSync(folder + file) : page;
         return anchor && !anchors(target).includes(anchor);
       });
@@ -74,14 +62,10 @@ for (const path of PAGES) {
       const commands = page.match(/\bdeno .*/g)?.join("\n") ?? "";
       const named = spans.map((span) => span.slice(1, -1))
         .filter((span) => /^[\w./-]+\.(ts|json|conf|md)$/.test(span));
-      const folders = [
-        ...FOLDERS,
-        "docs",
-        "tests",
-        path.replace(/[^/]+$/, "."),
-      ];
+      const own = path.replace(/[^/]+$/, ".");
+      const folders = [...FOLDERS, "docs", "tests", own];
       const missing = named.filter((name) =>
-        !folders.some((folder) => exists(`${ROOT}/${folder}/${name}`)) &&
+        !folders.some((folder) => existsSync(`${ROOT}/${folder}/${name}`)) &&
         !commands.includes(name)
       );
       assertEquals(missing, []);
