@@ -8,9 +8,7 @@ import { delay } from "@std/async/delay";
 
 /** An error with a class and fields of its own. */
 export class FlagError extends RangeError {
-  /** Its name in a stack trace. */
   override name = "FlagError";
-  /** As `downloadOne`'s error has one. */
   constructor(
     readonly status: number,
     readonly cc: string,
@@ -25,7 +23,6 @@ export class TimedOut extends Error {}
 
 /** An error that is its own cause, and does not let a field be set. */
 export class OwnIdeas extends Error {
-  /** Itself. */
   override cause = this;
   /** Looks like a field of the copy. */
   get status(): number {
@@ -60,11 +57,7 @@ const ERRORS: Record<string, () => unknown> = {
   function: () => () => 1,
   symbol: () => Symbol("odd"),
   unreadable: () =>
-    Object.defineProperty(new Error(), "message", {
-      get() {
-        throw new RangeError("do not ask");
-      },
-    }),
+    Object.defineProperty(new Error(), "message", { get: () => fail("x") }),
 };
 
 /** Throws what is asked for, or else the very word. */
@@ -112,11 +105,11 @@ export function initialArguments(): unknown[] {
 }
 
 /** Never ends, unless it is given up. */
-export async function wait(signal?: AbortSignal): Promise<string> {
-  if (signal?.aborted) return "given up";
-  return await new Promise((resolve) =>
-    signal?.addEventListener("abort", () => resolve("given up"))
-  );
+export function wait(signal?: AbortSignal): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  if (signal?.aborted) resolve("given up");
+  signal?.addEventListener("abort", () => resolve("given up"));
+  return promise;
 }
 
 /** Returns, and leaves a rejection behind. */
@@ -134,8 +127,6 @@ export async function die(how: string): Promise<void> {
   await wait();
 }
 
-const SHELL = Deno.build.os === "windows" ? "cmd" : "sh";
-
 /** Tries what needs a permission. */
 export async function attempt(what: string): Promise<string> {
   const [name, path] = what.split(/ (.*)/s) as [string, string];
@@ -143,7 +134,7 @@ export async function attempt(what: string): Promise<string> {
     read: () => Deno.readTextFile(path),
     write: () => Deno.writeTextFile(path, "", { append: true }),
     net: () => Deno.connect({ hostname: "127.0.0.1", port: Number(path) }),
-    run: () => new Deno.Command(SHELL).output(),
+    run: () => new Deno.Command(Deno.execPath()).output(),
     env: () => Deno.env.get("HOME"),
     sys: () => Deno.hostname(),
     ffi: () => Deno.dlopen("libc.so.6", {}),

@@ -91,12 +91,10 @@ describe("a Future", () => {
   });
 
   it("is cancelled when the call was given up, and by nothing that looks so", async () => {
-    class Odd extends Error {
-      override get name(): string {
-        throw new RangeError("do not ask");
-      }
-    }
-    for (const error of [new Odd(), { name: "AbortError" }, null]) {
+    const odd = Object.defineProperty(new Error(), "name", {
+      get: () => fail("TypeError"),
+    });
+    for (const error of [odd, { name: "AbortError" }, null]) {
       const future = raising(error);
       await delay(0);
       assertEquals([future.done, future.cancelled], [true, false]);
@@ -111,7 +109,6 @@ describe("a Future", () => {
     const seen: unknown[] = [];
     const future = new LazyFuture(() => 1);
     future.addDoneCallback((it) => seen.push(it, it.done));
-    assertEquals(seen, []);
     await future.start();
     future.addDoneCallback((it) => seen.push(it));
     await delay(0);
