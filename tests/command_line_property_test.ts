@@ -80,28 +80,6 @@ describe("any command line", () => {
     }));
   });
 
-  const limit = fc.integer({ min: 1, max: 1000 }).map(String);
-  const label = fc.constantFrom("REMOTE", "LOCAL", "DELAY", "ERROR");
-
-  it("may spell its options in several ways, in any order", () => {
-    const lines = fc.tuple(limit, label).chain(([n, label]) =>
-      fc.tuple(...[
-        [["-al", n], ["-s", label], ["-v"]],
-        [[`-val${n}`], [`-s${label.toLowerCase()}`]],
-        [["-a"], ["-l", n], ["--server", label], ["--verb"]],
-        [["--all"], [`--limit=${n}`], [`--server=${label}`], ["-v"]],
-        [[`-vs=${label}`], ["--lim", n], ["-a"]],
-      ].map((options) =>
-        fc.shuffledSubarray(options, { minLength: options.length })
-      ))
-    );
-    fc.assert(fc.property(lines, (lines) => {
-      const [first, ...others] = lines.map((line) => read(...line.flat()));
-      for (const other of others) assertEquals(other, first!);
-      assertPlan(first as Args);
-    }));
-  });
-
   it("has no option after --", () => {
     const defaults = processArgs([], 5);
     fc.assert(fc.property(words, (words) => {

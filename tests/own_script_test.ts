@@ -177,30 +177,57 @@ describe("own-script.md", () => {
   });
 });
 
-/** What a script may be that has a pool: how it ends, and what it prints. */
-const POOLS: [name: string, text: string, code: number, printed: RegExp][] = [
-  [
-    "at its top, without a module or a block, is told what to do",
-    `const executor = new ThreadPoolExecutor({ maxWorkers: 2 });
-for await (const n of executor.map(square, [1, 2, 3])) console.log(n);`,
-    1,
-    /^error: .*: put this under if \(import.meta.main\): a thread imports/,
-  ],
-  [
-    "that a function makes, called at its top, is told the same, and at once",
-    `async function main() {
+/** Run a script with a pool: all that it prints, and its exit status. */
+async function runPool(text: string): Promise<[printed: string, code: number]> {
+  const { path } = await sharedProject();
+  const from = (path: string) => JSON.stringify(import.meta.resolve(path));
+  const head = `
+import { asCompleted, ThreadPoolExecutor } from ${from("../lib/futures.ts")};
+import { die } from ${from("./calls.ts")};
+export { die };
+export async function square(n: number, ms = 0) {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  return n * n;
+}
+export class OwnError extends Error {
+  override name = "OwnError";
+  constructor(readonly n: number) { super(\`number \${n}\`); }
+}
+export function fail(n: number) { throw new OwnError(n); }
+`;
+  await Deno.writeTextFile(`${path}/own.ts`, head + text);
+  const { code, stdout, stderr } = await outcome(
+    spawn([Deno.execPath(), "run", "-A", ...STD, "own.ts"], {
+      cwd: path,
+      env: { NO_COLOR: "1" },
+      signal: AbortSignal.timeout(60_000), // Whatever hangs is killed.
+    }),
+  );
+  return [stdout + stderr, code];
+}
+
+describe("a pool in a reader's own script", () => {
+  it("at its top, or in a function that is called there, is told what to do, at once", async () => {
+    const atTop = `const executor = new ThreadPoolExecutor({ maxWorkers: 2 });
+for await (const n of executor.map(square, [1, 2, 3])) console.log(n);`;
+    const called = `async function main() {
   const options = { maxWorkers: 4, module: import.meta.url };
   await using executor = new ThreadPoolExecutor(options);
   const calls = Array.from({ length: 9999 }, () => executor.submit(square, 3));
   for await (const call of asCompleted(calls)) call.result();
 }
-main();`,
-    1,
-    /^error: .*: put this under if \(import.meta.main\): a thread imports/,
-  ],
-  [
-    "where it belongs gets results, errors of the script's own class and the ends of threads, tells nothing of them, and may stay open",
-    `async function main() {
+main();`;
+    for (const text of [atTop, called]) {
+      const [printed, code] = await runPool(text);
+      const told = "put this under if (import.meta.main): a thread imports";
+      assert(printed.startsWith("error: "), printed);
+      assertStringIncludes(printed.split("\n")[0]!, told);
+      assertEquals(code, 1);
+    }
+  });
+
+  it("where it belongs gets results, its own errors and the deaths of threads, and may stay open", async () => {
+    const [printed, code] = await runPool(`async function main() {
   const executor = new ThreadPoolExecutor({ maxWorkers: 1 });
   for await (const call of asCompleted([executor.submit(fail, 7)])) {
     try {
@@ -217,49 +244,18 @@ if (import.meta.main) {
   console.log(await Array.fromAsync(executor.map(square, [1, 2, 3])));
   await executor.map(fail, [7]).next().catch(({ name }) => console.log(name));
   // Whoever is busy ends no thread before it has told of its death.
-  const nap = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 40);
-  const naps = setInterval(nap, 50);
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  const naps = setInterval(() => Atomics.wait(word, 0, 0, 40), 50);
   for (const how of ["close", "exit", "throw", "throw", "reject", "reject"]) {
     const calls = [executor.submit(die, how)];
     for await (const call of asCompleted(calls)) console.log(String(call));
   }
   clearInterval(naps);
   main();
-}`,
-    0,
-    /^\[ 1, 4, 9 \]\nOwnError\n(.* raised BrokenThreadPool>\n){6}true 7\n<Future .* returned 9>\n$/,
-  ],
-];
-
-describe("a pool in a reader's own script", () => {
-  for (const [name, text, status, printed] of POOLS) {
-    it(name, async () => {
-      const folder = await sharedProject();
-      const from = (path: string) => JSON.stringify(import.meta.resolve(path));
-      const head = `
-import { asCompleted, ThreadPoolExecutor } from ${from("../lib/futures.ts")};
-export { die } from ${from("./calls.ts")};
-import { die } from ${from("./calls.ts")};
-export async function square(n: number, ms = 0) {
-  await new Promise((resolve) => setTimeout(resolve, ms));
-  return n * n;
-}
-export class OwnError extends Error {
-  override name = "OwnError";
-  constructor(readonly n: number) { super(\`number \${n}\`); }
-}
-export function fail(n: number) { throw new OwnError(n); }
-`;
-      await Deno.writeTextFile(`${folder.path}/own.ts`, head + text);
-      const { code, stdout, stderr } = await outcome(
-        spawn([Deno.execPath(), "run", "-A", ...STD, "own.ts"], {
-          cwd: folder.path,
-          env: { NO_COLOR: "1" },
-          signal: AbortSignal.timeout(60_000), // Whatever hangs is killed.
-        }),
-      );
-      assertMatch(stdout + stderr, printed);
-      assertEquals(code, status);
-    });
-  }
+}`);
+    const died = "<Future state=finished raised BrokenThreadPool>\n".repeat(6);
+    const ended = "<Future state=finished returned 9>\n";
+    assertEquals(printed, `[ 1, 4, 9 ]\nOwnError\n${died}true 7\n${ended}`);
+    assertEquals(code, 0);
+  });
 });
