@@ -99,6 +99,17 @@ export async function eventually<Seen>(
   throw new Error(`a minute has passed without ${look}`);
 }
 
+/** Something else in the place of a member, until the block is left. */
+export function replaced<Owner, Name extends keyof Owner>(
+  owner: Owner,
+  name: Name,
+  other: unknown,
+): Disposable {
+  const before = owner[name];
+  owner[name] = other as Owner[Name];
+  return { [Symbol.dispose]: () => void (owner[name] = before) };
+}
+
 /** Wait for a future that somebody runs, as a reader would. */
 export async function resultOf<R>(future: Future<R>): Promise<R> {
   for await (const done of asCompleted([future])) return done.result();
