@@ -30,6 +30,8 @@ export class Chromium implements AsyncDisposable {
       ...["--headless", "--disable-gpu", "--disable-quic", "--no-first-run"],
       ...["--disable-background-networking", "--disable-component-update"],
       ...["--disable-sync", "--remote-debugging-port=0"],
+      // The pages of its own address bar cost more than the one that is shown.
+      "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
       ...Deno.uid() === 0 ? ["--no-sandbox"] : [],
       `--user-data-dir=${this.#profile.path}`,
       "about:blank",
