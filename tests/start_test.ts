@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
 import {
+  eventually,
   has,
   itIf,
   itOnPosix,
@@ -10,6 +11,7 @@ import {
   projectAtFreePorts,
   run,
   SCRIPTS,
+  sharedProject,
   start,
   TemporaryFolder,
 } from "./testing.ts";
@@ -52,13 +54,11 @@ async function fullListener(port: number): Promise<AsyncDisposable> {
 
 describe("when a server at a site's port takes no connection, a script", () => {
   itOnPosix("says so in one line", async () => {
-    await using copy = await projectAtFreePorts();
-    const [port] = copy.ports;
+    const { path, ports: [port] } = await sharedProject();
     await using _listener = await fullListener(port);
-    const { code, stdout, stderr } = await run("asyncio", ["br", "us"], {
-      cwd: copy.path,
-      root: copy.path,
-    });
+    const options = { cwd: path, root: path };
+    const { code, stdout, stderr } = //
+      await run("asyncio", ["br", "us"], options);
     const message = `The server at localhost:${port} takes no connection`;
     assertEquals([code, stderr], [1, `*** ${message}\n`]);
     assert(!stdout.includes("downloaded"), stdout);
@@ -118,12 +118,9 @@ describe("when localhost is elsewhere, a script", () => {
     ] as const
   ) {
     itWithHosts(`says so in one line: ${hosts}`, async () => {
-      await using copy = await projectAtFreePorts();
-      const { code, stderr } = await run("asyncio", ["br"], {
-        cwd: copy.path,
-        root: copy.path,
-        within: withHosts(hosts),
-      });
+      const { path } = await sharedProject();
+      const options = { cwd: path, root: path, within: withHosts(hosts) };
+      const { code, stderr } = await run("asyncio", ["br"], options);
       assertEquals(code, 1);
       assert(stderr.startsWith(`*** ${message}`), stderr);
       assertEquals(stderr.split("\n").length, 2, stderr);
@@ -158,40 +155,39 @@ describe("when its site dies, a script", () => {
 });
 
 describe("scripts that run at the same time", () => {
-  it("share their sites, and each gets all flags: five, started at random", async () => {
-    await using copy = await projectAtFreePorts();
-    const scripts = [...SCRIPTS, "threadpool", "asyncio"] as const;
-    await Promise.all(scripts.map(async (script) => {
+  it("share their sites, and each gets all flags: three, started at random", async () => {
+    const { path } = await sharedProject();
+    await Promise.all(SCRIPTS.map(async (script) => {
       await using folder = new TemporaryFolder();
+      const options = { cwd: folder.path, root: path };
       await delay(400 * Math.random());
-      const { code, stdout, stderr } = await run(script, ["-a"], {
-        cwd: folder.path,
-        root: copy.path,
-      });
-      assertEquals([code, parseReport(stdout).flags], [0, 194], stderr);
-      assertEquals((await folder.list()).length, 194);
+      const { code, stdout, stderr } = //
+        await run(script, ["-al", "60"], options);
+      assertEquals([code, parseReport(stdout).flags], [0, 60], stderr);
+      assertEquals((await folder.list()).length, 60);
     }));
   });
 
   itOnPosix(
     "lose no code when the one goes that has started the site",
     async () => {
-      await using copy = await projectAtFreePorts();
+      const { path } = await sharedProject();
       await using first = new TemporaryFolder();
       await using second = new TemporaryFolder();
-      const start_ = (cwd: string) => {
-        const args = ["-s", "DELAY", "-a", "-m", "20"];
-        return start("threadpool", args, { cwd, root: copy.path });
+      const begin = async (folder: TemporaryFolder, limit: string) => {
+        const args = ["-s", "DELAY", "-al", limit, "-m", "10"];
+        const options = { cwd: folder.path, root: path };
+        const child = start("threadpool", args, options);
+        const ended = outcome(child);
+        await eventually(async () => (await folder.list()).length >= 10);
+        return { child, ended };
       };
-      const child = start_(first.path);
-      const ended = outcome(child);
-      while ((await first.list()).length < 20) await delay(20);
-      const other = outcome(start_(second.path));
-      while ((await second.list()).length < 20) await delay(20);
+      const { child, ended } = await begin(first, "194");
+      const other = await begin(second, "80");
       child.kill("SIGINT");
       assertEquals((await ended).code, 130);
-      const { code, stdout, stderr } = await other;
-      assertEquals([code, parseReport(stdout).flags], [0, 194], stderr);
+      const { code, stdout, stderr } = await other.ended;
+      assertEquals([code, parseReport(stdout).flags], [0, 80], stderr);
       assertMatch(stderr, /^Started the DELAY site for this run\.$/m);
     },
   );
@@ -199,14 +195,13 @@ describe("scripts that run at the same time", () => {
 
 describe("in a folder reached by a link, a script", () => {
   itOnPosix("runs, and its site does", async () => {
-    await using copy = await projectAtFreePorts();
+    const { path } = await sharedProject();
     await using folder = new TemporaryFolder();
     const link = `${folder.path}/link`;
-    await Deno.symlink(copy.path, link);
-    const { code, stdout, stderr } = await run("threadpool", ["br", "us"], {
-      cwd: folder.path,
-      root: link,
-    });
+    await Deno.symlink(path, link);
+    const options = { cwd: folder.path, root: link };
+    const { code, stdout, stderr } = //
+      await run("threadpool", ["br", "us"], options);
     assertEquals(stderr, "Started the LOCAL site for this run.\n");
     assertEquals([code, parseReport(stdout).flags], [0, 2]);
   });
