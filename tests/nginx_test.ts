@@ -23,57 +23,45 @@ const isThere = await has("nginx", "-v") &&
   await Deno.stat(MODULE).then(() => true, () => false);
 const onNginx = itIf(isThere, `nginx and ${MODULE}`);
 
-/** A real nginx with the three sites on free ports, as an ordinary user. */
-class Nginx implements AsyncDisposable {
-  /** `host:port` of each site. */
-  readonly hosts = {
-    LOCAL: `localhost:${freePort()}`,
-    DELAY: `localhost:${freePort()}`,
-    ERROR: `localhost:${freePort()}`,
-  };
-  readonly #folder = new TemporaryFolder();
-  #process: Deno.ChildProcess | undefined;
-
-  async start(): Promise<void> {
-    const { path } = this.#folder;
-    await Deno.mkdir(`${path}/site`);
-    await cp(`${ROOT}/flags`, `${path}/flags`, { recursive: true });
-    const ports = Object.values(this.hosts).map((host) => host.split(":")[1]!);
-    let conf = CONF.replace(/\b800[123]\b/g, (port) => ports[+port - 8001]!);
-    // Each answer says which fate it met.
-    conf = conf.replace("server {", "$& add_header X-Fate $$fate always;");
-    if (!hasIPv6) conf = conf.replace(/^.*\[::1\].*\n/gm, "");
-    await Deno.writeTextFile(`${path}/site/nginx.conf`, conf);
-    const isRoot = Deno.uid() === 0;
-    const user = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
-    for (const folder of isRoot ? [path, `${path}/site`] : []) {
-      await Deno.chown(folder, NOBODY, NOBODY);
-    }
-    this.#process = new Deno.Command("nginx", {
-      args: ["-p", ".", "-c", "site/nginx.conf"],
-      cwd: path,
-      ...user,
-    }).spawn();
-    const [hostname, port] = this.hosts.ERROR.split(":") as [string, string];
-    await eventually(() =>
-      Deno.connect({ hostname, port: Number(port) })
-        .then((connection) => connection.close() ?? true, () => false)
-    );
+/** A real nginx, as an ordinary user; its sites' `host:port` by their labels. */
+async function startNginx() {
+  await using stack = new AsyncDisposableStack();
+  const { path } = stack.use(new TemporaryFolder());
+  await Deno.mkdir(`${path}/site`);
+  await cp(`${ROOT}/flags`, `${path}/flags`, { recursive: true });
+  const ports = [freePort(), freePort(), freePort()] as const;
+  let conf = CONF.replace(/\b800[123]\b/g, (port) => `${ports[+port - 8001]}`);
+  // Each answer says which fate it met.
+  conf = conf.replace("server {", "$& add_header X-Fate $$fate always;");
+  if (!hasIPv6) conf = conf.replace(/^.*\[::1\].*\n/gm, "");
+  await Deno.writeTextFile(`${path}/site/nginx.conf`, conf);
+  const isRoot = Deno.uid() === 0;
+  for (const folder of isRoot ? [path, `${path}/site`] : []) {
+    await Deno.chown(folder, NOBODY, NOBODY);
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#process?.kill("SIGTERM");
-    } catch { /* It has ended by itself. */ }
-    await this.#process?.status;
-    await this.#folder[Symbol.asyncDispose]();
-  }
+  const nginx = new Deno.Command("nginx", {
+    args: ["-p", ".", "-c", "site/nginx.conf"],
+    cwd: path,
+    ...isRoot ? { uid: NOBODY, gid: NOBODY } : {},
+  }).spawn();
+  stack.defer(async () => {
+    nginx.kill();
+    await nginx.status;
+  });
+  const address = { hostname: "localhost", port: ports[2] };
+  await eventually(() =>
+    Deno.connect(address).then((conn) => conn.close() ?? true, () => false)
+  );
+  const [LOCAL, DELAY, ERROR] = ports.map((port) => `localhost:${port}`);
+  const all = stack.move();
+  const end = () => all.disposeAsync();
+  return { LOCAL, DELAY, ERROR, ports, [Symbol.asyncDispose]: end };
 }
 
 /** What a script reports, and the files that it leaves. */
-async function downloaded(args: string[], url: string) {
+async function downloaded(url: string) {
   await using folder = new TemporaryFolder();
-  const words = ["-s", url, ...args];
+  const words = ["-s", url, "a", "b", "c"];
   const options = { cwd: folder.path };
   const { code, stdout, stderr } = await run("asyncio", words, options);
   assertEquals(code, 0, stdout + stderr);
@@ -116,18 +104,17 @@ describe("site/nginx.conf", () => {
   });
 
   onNginx("serves the flags with their types, and nothing else", async () => {
-    await using nginx = new Nginx();
-    await nginx.start();
-    const port = nginx.hosts.LOCAL.split(":")[1];
+    await using nginx = await startNginx();
     for (const name of hasIPv6 ? ["127.0.0.1", "[::1]"] : ["127.0.0.1"]) {
       const answer = async (path: string) => {
-        const response = await fetch(`http://${name}:${port}${path}`);
-        await response.body?.cancel();
-        return [response.status, response.headers.get("content-type")];
+        const url = `http://${name}:${nginx.ports[0]}${path}`;
+        const { status, headers, body } = await fetch(url);
+        await body?.cancel();
+        return [status, headers.get("content-type")];
       };
       assertEquals(await answer("/flags/ad/ad.gif"), [200, "image/gif"]);
-      const [status, type] = await answer("/flags/ad/metadata.json");
-      assertEquals([status, type], [200, "application/json"]);
+      const json = await answer("/flags/ad/metadata.json");
+      assertEquals(json, [200, "application/json"]);
       const paths = "/ /flags/ /flags/ad /flags/aa/aa.gif /site/nginx.conf " +
         "/flags/%2e%2e/site/nginx.conf /events";
       for (const path of paths.split(" ")) {
@@ -137,37 +124,36 @@ describe("site/nginx.conf", () => {
   });
 
   onNginx("gives a script what the built-in sites give", async () => {
-    await using nginx = new Nginx();
-    await nginx.start();
-    for (
-      const [label, flags, ...args] of [
-        ["LOCAL", 43, "a", "b", "c"],
-        ["DELAY", 1, "aa", "ad"],
-      ] as const
-    ) {
-      const real = await downloaded(args, `http://${nginx.hosts[label]}/flags`);
-      await using site = await siteAtFreePort(label);
-      assertEquals(real, await downloaded(args, site.url));
-      assertEquals([real.counts.flags, real.files.size], [flags, flags]);
-    }
+    await using nginx = await startNginx();
+    const real = await downloaded(`http://${nginx.LOCAL}/flags`);
+    await using site = await siteAtFreePort("LOCAL");
+    assertEquals(real, await downloaded(site.url));
+    assertEquals([real.counts.flags, real.files.size], [43, 43]);
   });
 
-  onNginx("fails 25% of ERROR's requests and delays 50%", async () => {
-    await using nginx = new Nginx();
-    await nginx.start();
-    const requests = 600;
-    for (const [cc, rest] of [["ad", 200], ["aa", 404]] as const) {
-      const url = `http://${nginx.hosts.ERROR}/flags/${cc}/${cc}.gif`;
-      const counts = await fates(url, requests);
-      const errors = [500, 501, 502, 503].map((error) => [error, 0.0625]);
-      for (
-        const [fate, share] of [...errors, [rest, 0.75], ["late", 0.5]] as const
-      ) {
-        const [count = 0, mean] = [counts[fate], requests * share];
-        // More than that is chance less than once in a million times.
-        const most = 6 * Math.sqrt(mean * (1 - share));
-        assert(Math.abs(count - mean) < most, `${cc}: ${count} ${fate}`);
+  onNginx(
+    "delays DELAY, fails 25% of ERROR's requests and delays 50%",
+    async () => {
+      await using nginx = await startNginx();
+      const requests = 400;
+      for (const [cc, rest] of [["ad", 200], ["aa", 404]] as const) {
+        const path = `flags/${cc}/${cc}.gif`;
+        const late = await fates(`http://${nginx.DELAY}/${path}`, 2);
+        assertEquals(late, { [rest]: 2, late: 2 });
+        const counts = await fates(`http://${nginx.ERROR}/${path}`, requests);
+        const errors = [500, 501, 502, 503].map((error) => [error, 0.0625]);
+        for (
+          const [fate, share] of [...errors, [rest, 0.75], [
+            "late",
+            0.5,
+          ]] as const
+        ) {
+          const [count = 0, mean] = [counts[fate], requests * share];
+          // More than that is chance less than once in a million times.
+          const most = 6 * Math.sqrt(mean * (1 - share));
+          assert(Math.abs(count - mean) < most, `${cc}: ${count} ${fate}`);
+        }
       }
-    }
-  });
+    },
+  );
 });
