@@ -399,7 +399,7 @@ describe("site/serve.ts", () => {
   itOnPosix(
     "takes a share of late answers, and a seed: a path has the same answer each time",
     async () => {
-      await serving("--seed 1 -e 0.5 -l 1 ERROR", async ([, , port]) => {
+      await serving("--seed 1 -e 0.25 -l 1 ERROR", async ([, , port]) => {
         const answers = await ask(port!, CODES);
         const statuses = answers.map(([status]) => status);
         const again = await ask(port!, CODES);
