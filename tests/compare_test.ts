@@ -6,6 +6,7 @@ import {
   itInTerminal,
   outcome,
   siteAtFreePort,
+  spawn,
   TemporaryFolder,
 } from "./testing.ts";
 
@@ -33,15 +34,8 @@ describe("the comparison", () => {
 sequential extrapolated from 26 codes`;
     assertEquals(table(races), text);
     const args = ["fmt", "--check", "--ext=md", "-"];
-    const streams = {
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    } as const;
-    const child = new Deno.Command(Deno.execPath(), { args, ...streams })
-      .spawn();
-    await ReadableStream.from([new TextEncoder().encode(`${text}\n`)])
-      .pipeTo(child.stdin);
+    const child = spawn([Deno.execPath(), ...args], { stdin: "piped" });
+    await new Blob([`${text}\n`]).stream().pipeTo(child.stdin);
     const { code, stderr } = await outcome(child);
     assertEquals(code, 0, stderr);
   });
