@@ -39,6 +39,7 @@ describe("with the permissions it needs, a script", () => {
     const [script, server] of [
       ["sequential", "ERROR"],
       ["threadpool", "DELAY"],
+      ["asyncio", "LOCAL"],
     ] as const
   ) {
     it(`runs under deno run -P: ${script}`, async () => {
