@@ -76,7 +76,9 @@ Deno.connect = async (options) => {
     return await connect(options);
   } catch (error) {
     await new Promise((_, reject) => {
-      options.signal?.addEventListener("abort", () => reject(error));
+      options.signal?.addEventListener("abort", () => reject(error), {
+        once: true,
+      });
       Deno.unrefTimer(setTimeout(reject, 60_000, error));
     });
   }
