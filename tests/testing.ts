@@ -179,6 +179,23 @@ export async function siteAtFreePort(
   };
 }
 
+/** A server of a test's own: at a free port of 127.0.0.1, if not told another. */
+export function serve(
+  handler: (url: URL) => Response | Promise<Response>,
+  options: Partial<Deno.ServeTcpOptions & Deno.TlsCertifiedKeyPem> = {},
+): Deno.HttpServer<Deno.NetAddr> & { url: string; requests: URL[] } {
+  const requests: URL[] = [];
+  const address = { hostname: "127.0.0.1", port: 0, onListen() {} };
+  const server = Deno.serve({ ...address, ...options }, (request) => {
+    const url = new URL(request.url);
+    requests.push(url);
+    return handler(url);
+  });
+  const scheme = options.cert ? "https" : "http";
+  const url = `${scheme}://127.0.0.1:${server.addr.port}`;
+  return Object.assign(server, { url, requests });
+}
+
 /** How to run a script as a child process. */
 export interface RunOptions extends ScriptOptions {
   /** The current directory. */
