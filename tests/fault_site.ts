@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { constants, deflateRawSync, gzipSync } from "node:zlib";
 import { eventually, freePort, type TemporaryFolder } from "./testing.ts";
@@ -13,22 +13,24 @@ import { eventually, freePort, type TemporaryFolder } from "./testing.ts";
 /** How a request is met; {@linkcode FaultSite} answers the others well. */
 export type Fault = keyof typeof FAULTS;
 
-/** What a fault has at hand. */
-interface Exchange {
+/** The request that a fault meets. */
+interface Asked {
   /** The code that is asked for, in upper case. */
   cc: string;
-  /** Send text (as Latin-1) and bytes. */
-  send(...parts: Part[]): Promise<void>;
-  /** Which request of its connection it is, from 1 on. */
-  here: number;
-  /** The site. */
-  site: FaultSite;
+  /** Whether it is asked for the first time. */
+  isFirst: boolean;
+  /** Whether the connection is used again. */
+  isAgain: boolean;
 }
 
-/** Whether the connection takes another request; none comes without an answer. */
-type Next = "keep" | "close";
+/** Ends the connection; without it another request may come on it. */
+const CLOSE = null;
 
-type Part = string | Uint8Array;
+/** What is sent: text (as Latin-1) and bytes. */
+type Part = string | Uint8Array | typeof CLOSE;
+
+/** What a request is answered with, or who tells. */
+type Answer = Part[] | ((asked: Asked) => Part[] | AsyncIterable<Part>);
 
 /** A megabyte. */
 const ZEROS = new Uint8Array(2 ** 20);
@@ -66,29 +68,32 @@ function cutFlag(cc: string): Uint8Array {
 
 const zippedFlag = (cc: string): Uint8Array => gzipSync(flagOf(cc));
 
-/** The first 1,000 MB of zeros without end, zipped: each is a part of the stream. */
-function bomb(): Uint8Array {
-  const finishFlush = constants.Z_SYNC_FLUSH;
-  const part = deflateRawSync(ZEROS, { finishFlush });
-  const head = latin1("\x1f\x8b\b\0\0\0\0\0\0\x03");
-  return Buffer.concat([head, ...Array(1000).fill(part)]);
+/** A flag in two gzip members. */
+function twiceZipped(cc: string): Uint8Array {
+  const part = cutFlag(cc);
+  const rest = flagOf(cc).subarray(part.length);
+  return Buffer.concat([gzipSync(part), gzipSync(rest)]);
 }
 
-/**
- * In the folder `downloads` the site's flags for `codes` are, byte for byte,
- * and nothing else.
- */
-export async function assertFlags(
+/** The first 1,000 MB of zeros without end, zipped: each is a part of the stream. */
+function bomb(): Uint8Array {
+  const open = { finishFlush: constants.Z_SYNC_FLUSH };
+  const zeros = Array(1000).fill(deflateRawSync(ZEROS, open));
+  return Buffer.concat([gzipSync("", open), ...zeros]);
+}
+
+/** The codes whose flags `downloads` holds: whole ones, and nothing else. */
+export async function savedIn(
   folder: TemporaryFolder,
-  codes: string[],
   flag: (cc: string) => Uint8Array = flagOf,
-): Promise<void> {
-  const names = codes.map((cc) => `${cc.toLowerCase()}.gif`).sort();
-  assertEquals(await folder.list(), names);
-  for (const cc of codes) {
-    const path = `${folder.path}/downloads/${cc.toLowerCase()}.gif`;
-    assert(Buffer.compare(await Deno.readFile(path), flag(cc)) === 0, path);
-  }
+): Promise<string[]> {
+  const names = await folder.list();
+  return names.map((name) => {
+    const cc = name.replace(/\.gif$/, "").toUpperCase();
+    const bytes = Deno.readFileSync(`${folder.path}/downloads/${name}`);
+    assert(Buffer.compare(bytes, flag(cc)) === 0, name);
+    return cc;
+  });
 }
 
 /** The start of an answer with a body of a known length. */
@@ -96,120 +101,85 @@ function head(status: string, length: number, headers = ""): string {
   return `HTTP/1.1 ${status}\r\nContent-Length: ${length}\r\n${headers}\r\n`;
 }
 
-/** What is sent, as it is. */
-function raw(
-  parts: string | ((exchange: Exchange) => Part[]),
-  next: Next = "close",
-) {
-  return async (exchange: Exchange): Promise<Next> => {
-    await exchange.send(
-      ...typeof parts === "string" ? [parts] : parts(exchange),
-    );
-    return next;
-  };
+function answer(status: string, body = "oops", headers = "") {
+  return [head(status, body.length, headers) + body];
 }
 
-function answer(status: string, body = "oops", headers = "") {
-  return raw(head(status, body.length, headers) + body, "keep");
+function redirect(location: string) {
+  return answer("302 Found", "", `Location: ${location}\r\n`);
 }
 
 function flag(headers: string, flag: (cc: string) => Uint8Array = flagOf) {
-  return raw(({ cc }) => {
+  return ({ cc }: Asked): Part[] => {
     const body = flag(cc);
     return [head("200 OK", body.length, headers), body];
-  }, "keep");
+  };
 }
 
 function coded(coding: string, body?: (cc: string) => Uint8Array) {
   return flag(`Content-Encoding: ${coding}\r\n`, body);
 }
 
-function redirect(to: (exchange: Exchange) => string) {
-  return raw((exchange) => {
-    return [head("302 Found", 0, `Location: ${to(exchange)}\r\n`)];
-  }, "keep");
-}
-
-/** Raw text when that is so, else the flag. */
-function goodUnless(isBad: (exchange: Exchange) => boolean, text: string) {
-  return (exchange: Exchange): Promise<Next> =>
-    (isBad(exchange) ? raw(text) : good)(exchange);
-}
-
-/** Whether a code is asked for the first time. */
-const isFirst = ({ cc, site: { requests } }: Exchange) =>
-  requests.indexOf(cc) === requests.lastIndexOf(cc);
-
-/** Whether a connection is used again. */
-const isAgain = ({ here }: Exchange) => here > 1;
-
-const REQUEST_TIMEOUT = head("408 Request Timeout", 0);
-
 const good = flag("Content-Type: image/gif\r\n");
 
-/** Goes on until somebody has enough of it. */
+/** Nothing but the end, or that after some text, when that is so; else the flag. */
+function goodUnless(when: "isFirst" | "isAgain", text = "") {
+  return (asked: Asked) => asked[when] ? [text, CLOSE] : good(asked);
+}
+
+/** Goes on until nobody takes it. */
 function endless(head: string, parts: Part[], pause = 0) {
-  return async ({ send, site: { signal } }: Exchange): Promise<Next> => {
-    await send(head);
-    while (!signal.aborted) {
-      await send(...parts);
-      if (pause > 0) await delay(pause, { signal }).catch(() => {});
-    }
-    return "close";
+  return async function* () {
+    yield head;
+    for (;; await delay(pause)) yield* parts;
   };
 }
 
 const OK = "HTTP/1.1 200 OK\r\n";
 const CHUNKED = `${OK}Transfer-Encoding: chunked\r\n\r\n`;
+const HALF = head("200 OK", 5000) + "GIF89a half";
+const BUSY = head("503 Service Unavailable", 5000) + "half";
 
 const FAULTS = {
   good,
-  "closed at once": raw(""),
-  "half the headers": raw(`${OK}Content-Le`),
-  "reset in mid-body": raw(head("200 OK", 5000) + "GIF89a half"),
-  "reset at once": raw(""),
-  "closed at first": goodUnless(isFirst, ""),
-  "closed when used again": goodUnless(isAgain, ""),
+  "closed at once": [CLOSE],
+  "half the headers": [`${OK}Content-Le`, CLOSE],
+  "reset in mid-body": [HALF, CLOSE],
+  "reset at once": [CLOSE],
+  "closed at first": goodUnless("isFirst"),
+  "closed when used again": goodUnless("isAgain"),
   "408": answer("408 Request Timeout"),
-  "408 at first": goodUnless(isFirst, REQUEST_TIMEOUT),
-  "408 when used again": goodUnless(isAgain, REQUEST_TIMEOUT),
+  "408 at first": goodUnless("isFirst", head("408 Request Timeout", 0)),
+  "408 when used again": goodUnless("isAgain", head("408 Request Timeout", 0)),
   // What a network that wants a login answers.
   "HTML page": answer("200 OK", "<!DOCTYPE html><title>Log in</title>"),
   "empty body": answer("200 OK", ""),
-  "no length": raw(({ cc }) => [`${OK}\r\n`, flagOf(cc)]),
-  "no length, cut short": raw(({ cc }) => [`${OK}\r\n`, cutFlag(cc)]),
-  "short body": raw(head("200 OK", 5000) + "GIF89a half"),
-  "chunks cut off": raw(`${CHUNKED}6\r\nGIF89a\r\n`),
-  "bad chunk": raw(`${CHUNKED}6\r\nGIF89a\r\nzz\r\n`),
-  "bad status line": raw("HTTP/1.1 two hundred OK\r\n\r\n"),
-  "bad length": raw(`${OK}Content-Length: many\r\n\r\nGIF89a`),
+  "no length": ({ cc }) => [`${OK}\r\n`, flagOf(cc), CLOSE],
+  "no length, cut short": ({ cc }) => [`${OK}\r\n`, cutFlag(cc), CLOSE],
+  "short body": [HALF, CLOSE],
+  "chunks cut off": [`${CHUNKED}6\r\nGIF89a\r\n`, CLOSE],
+  "bad chunk": [`${CHUNKED}6\r\nGIF89a\r\nzz\r\n`, CLOSE],
+  "bad status line": ["HTTP/1.1 two hundred OK\r\n\r\n", CLOSE],
+  "bad length": [`${OK}Content-Length: many\r\n\r\nGIF89a`, CLOSE],
   // The same each time: what is said depends on the first of them.
-  "random bytes": raw(
-    String.fromCharCode(...Array(256).keys().map((i) => (i * 167 + 129) % 256)),
-  ),
-  "no answer": raw("", "keep"),
-  "headers and silence": raw(head("200 OK", 5000) + "GIF89a", "keep"),
+  "random bytes": [ZEROS.slice(0, 256).map((_, i) => i * 167 + 129), CLOSE],
+  "no answer": [],
+  "headers and silence": [HALF],
   "byte by byte": endless(head("200 OK", 5000), ["G"], 200),
-  "redirect": redirect(({ site, cc }) => `${site.url}/${cc}/good`),
-  "redirect loop": redirect(({ site, cc }) => `${site.url}/${cc}/${cc}.gif`),
-  "redirect to a closed port": redirect(() =>
-    `http://127.0.0.1:${freePort()}/`
-  ),
-  "redirect to no URL": redirect(() => "http://[nowhere"),
-  "redirect to a long URL": redirect(({ site, cc }) =>
-    `${site.url}/${cc}/${"a".repeat(70_000)}`
-  ),
-  "redirect to a file": redirect(() => "file:///etc/hostname"),
-  "redirect to data": redirect(() => "data:image/gif,GIF89a;"),
+  "redirect": redirect("good"),
+  "redirect loop": redirect("again"),
+  "redirect to a closed port": redirect(`http://127.0.0.1:${freePort()}/`),
+  "redirect to no URL": redirect("http://[nowhere"),
+  "redirect to a long URL": redirect("a".repeat(70_000)),
+  "redirect to a file": redirect("file:///etc/hostname"),
+  "redirect to data": redirect("data:image/gif,GIF89a;"),
   "redirect to nothing": answer("302 Found", ""),
-  "redirect to an empty URL": redirect(() => ""),
-  "redirect in UTF-8": redirect(({ site, cc }) =>
-    `${site.url}/${cc}/${unescape(encodeURIComponent("국기"))}`
-  ),
-  "redirect to 404": redirect(({ site }) => `${site.url}/none`),
-  "204": raw("HTTP/1.1 204 No Content\r\n\r\n", "keep"),
+  "redirect to an empty URL": redirect(""),
+  "redirect in UTF-8": redirect(unescape(encodeURIComponent("국기"))),
+  "redirect to 404": redirect("none"),
+  "204": ["HTTP/1.1 204 No Content\r\n\r\n"],
   "206": answer("206 Partial Content"),
-  "304": raw("HTTP/1.1 304 Not Modified\r\n\r\n", "keep"),
+  "304": ["HTTP/1.1 304 Not Modified\r\n\r\n"],
   "403": answer("403 Forbidden"),
   "404": answer("404 Not Found"),
   "410": answer("410 Gone"),
@@ -221,11 +191,8 @@ const FAULTS = {
   "503 without a reason": answer("503 "),
   "503 with an odd reason": answer("503 Indispon\xedvel\t\x80"),
   "503 with a long reason": answer(`503 ${"very ".repeat(2000)}busy`),
-  "503 with half a body": raw(head("503 Service Unavailable", 5000) + "half"),
-  "503 and silence": raw(
-    head("503 Service Unavailable", 5000) + "half",
-    "keep",
-  ),
+  "503 with half a body": [BUSY, CLOSE],
+  "503 and silence": [BUSY],
   "false gzip": coded("gzip"),
   "false br": coded("br"),
   "unknown coding": coded("zstd"),
@@ -234,19 +201,15 @@ const FAULTS = {
   "coding none": coded(" None "),
   "empty coding": coded(""),
   "gzip": coded("gzip", zippedFlag),
-  "gzip in two": coded("gzip", (cc) => {
-    const part = cutFlag(cc);
-    const rest = flagOf(cc).subarray(part.length);
-    return Buffer.concat([gzipSync(part), gzipSync(rest)]);
-  }),
+  "gzip in two": coded("gzip", twiceZipped),
   "x-gzip": coded("x-gzip", zippedFlag),
   "X-GZip and spaces": coded("  X-GZip ", zippedFlag),
   "false x-gzip": coded("x-gzip"),
-  "gzip as transfer coding": raw(({ cc }) => {
+  "gzip as transfer coding": ({ cc }) => {
     const body = zippedFlag(cc);
     const head = CHUNKED.replace("chunked", "gzip, chunked");
     return [`${head}${body.length.toString(16)}\r\n`, body, "\r\n0\r\n\r\n"];
-  }, "keep"),
+  },
   "big": flag("", bigFlag),
   "too big": flag("", (cc) => bigFlag(cc, 1)),
   "gzip bomb": coded("gzip", bomb),
@@ -256,7 +219,14 @@ const FAULTS = {
     head("200 OK", 5000, "Transfer-Encoding: chunked\r\n"),
     ["100000\r\n", ZEROS, "\r\n"],
   ),
-} satisfies Record<string, (exchange: Exchange) => Promise<Next>>;
+} satisfies Record<string, Answer>;
+
+/** How files of any code are met to which a redirect leads. */
+const LED_TO: Record<string, Fault> = {
+  good: "good",
+  국기: "good",
+  none: "404",
+};
 
 /** A site on a free port, with a fault for some codes. */
 export class FaultSite implements AsyncDisposable {
@@ -266,10 +236,9 @@ export class FaultSite implements AsyncDisposable {
   /** The codes that were asked for, in the order in which they were. */
   readonly requests: string[] = [];
   readonly #released = Promise.withResolvers<void>();
-  readonly #connections = new Set<Deno.Conn>();
-  /** Pending until the port and every connection are closed. */
-  readonly #pending = new Set<Promise<void>>();
-  readonly #stop = new AbortController();
+  readonly #connections: Deno.Conn[] = [];
+  /** Each pending until the port, or a connection, is closed. */
+  readonly #pending: Promise<void>[] = [this.#accept()];
 
   /**
    * It listens at once.
@@ -286,14 +255,7 @@ export class FaultSite implements AsyncDisposable {
       holdAfter?: number;
       latency?: number;
     } = {},
-  ) {
-    this.#pending.add(this.#accept());
-  }
-
-  /** Aborted when the site ends. */
-  get signal(): AbortSignal {
-    return this.#stop.signal;
-  }
+  ) {}
 
   /** Answer those that wait, and hold back no other. */
   release(): void {
@@ -312,60 +274,50 @@ export class FaultSite implements AsyncDisposable {
   }
 
   #close(): void {
-    if (this.signal.aborted) return;
-    this.#stop.abort();
     this.release();
-    this.#listener.close();
-    for (const connection of this.#connections) connection.close();
-    this.#connections.clear();
+    for (const one of [this.#listener, ...this.#connections]) {
+      one[Symbol.dispose]();
+    }
   }
 
   async #accept(): Promise<void> {
-    try {
-      for await (const connection of this.#listener) {
-        this.#connections.add(connection);
-        const serving = this.#serve(connection).catch(() => {}).finally(() => {
-          if (this.#connections.delete(connection)) connection.close();
-          this.#pending.delete(serving);
-        });
-        this.#pending.add(serving);
-      }
-    } catch (error) {
-      if (!this.signal.aborted) throw error;
+    for await (const connection of this.#listener) {
+      this.#connections.push(connection);
+      this.#pending.push(this.#serve(connection).catch(() => {}));
     }
   }
 
   async #serve(connection: Deno.Conn): Promise<void> {
-    const send = async (...parts: Part[]) => {
-      for (const part of parts) {
-        const bytes = typeof part === "string" ? latin1(part) : part;
-        for (let sent = 0; sent < bytes.length;) {
-          sent += await connection.write(bytes.subarray(sent));
-        }
-      }
-    };
+    using _ = connection;
     const { dieAfter = Infinity, holdAfter = Infinity, latency = 0 } =
       this.options;
-    let next: Next = "keep";
-    for (let here = 1; next === "keep"; here++) {
+    for (let isAgain = false;; isAgain = true) {
       const line = await readTo("\n", connection, 16);
-      const [, cc, file] = line.match(/^GET \/flags\/(\w+)(?:\/(\S+))? /) ?? [];
-      if (!cc) return;
-      const code = cc.toUpperCase();
-      this.requests.push(code);
+      const [, code, file] = line.match(/^GET \/flags\/(\w+)\/(\S+) /) ?? [];
+      if (!code || !file) return;
+      const cc = code.toUpperCase();
+      const isFirst = !this.requests.includes(cc);
+      this.requests.push(cc);
       if (this.requests.length > dieAfter) return this.#close();
       if (this.requests.length > holdAfter) await this.#released.promise;
       if (latency > 0) await delay(latency);
-      const fault = ["good", "국기"].includes(decodeURIComponent(file ?? ""))
-        ? "good"
-        : code === "NONE"
-        ? "404"
-        : this.faults[code] ?? this.faults["*"] ?? "good";
+      const fault = LED_TO[decodeURIComponent(file)] ?? this.faults[cc] ??
+        this.faults["*"] ?? "good";
       // Whoever closes a socket with bytes unread resets the connection.
       if (!fault.startsWith("reset")) {
         await readTo("\r\n\r\n", connection, 1024, line);
       }
-      next = await FAULTS[fault]({ cc: code, send, here, site: this });
+      const answer: Answer = FAULTS[fault];
+      const parts = Array.isArray(answer)
+        ? answer
+        : answer({ cc, isFirst, isAgain });
+      for await (const part of parts) {
+        if (part === CLOSE) return;
+        let bytes = typeof part === "string" ? latin1(part) : part;
+        while (bytes.length > 0) {
+          bytes = bytes.subarray(await connection.write(bytes));
+        }
+      }
     }
   }
 }
