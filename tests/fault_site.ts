@@ -13,15 +13,8 @@ import { eventually, freePort, type TemporaryFolder } from "./testing.ts";
 /** How a request is met; {@linkcode FaultSite} answers the others well. */
 export type Fault = keyof typeof FAULTS;
 
-/** The request that a fault meets. */
-interface Asked {
-  /** The code that is asked for, in upper case. */
-  cc: string;
-  /** Whether it is asked for the first time. */
-  isFirst: boolean;
-  /** Whether the connection is used again. */
-  isAgain: boolean;
-}
+/** A request: the first for its code, or again on a connection? */
+type Asked = { cc: string; isFirst: boolean; isAgain: boolean };
 
 /** Ends the connection; without it another request may come on it. */
 const CLOSE = null;
@@ -35,9 +28,6 @@ type Answer = Part[] | ((asked: Asked) => Part[] | AsyncIterable<Part>);
 /** A megabyte. */
 const ZEROS = new Uint8Array(2 ** 20);
 
-/** The end of {@linkcode flagOf}: an image of one point, and the trailer. */
-const POINT = ",\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0;";
-
 /** Each letter as a byte. */
 function latin1(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
@@ -50,7 +40,8 @@ function latin1(text: string): Uint8Array<ArrayBuffer> {
 export function flagOf(cc: string): Uint8Array<ArrayBuffer> {
   const block = `\x7f${`${cc};`.repeat(127).slice(0, 127)}`;
   const head = "GIF89a\x01\0\x01\0\0\0\0!\xfe";
-  return latin1(`${head}${block.repeat(26)}\0${POINT}`);
+  const image = ",\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0";
+  return latin1(`${head}${block.repeat(26)}\0${image};`);
 }
 
 /** A flag of the most bytes that are taken, with zeros at its end, and `more`. */
@@ -101,13 +92,11 @@ function head(status: string, length: number, headers = ""): string {
   return `HTTP/1.1 ${status}\r\nContent-Length: ${length}\r\n${headers}\r\n`;
 }
 
-function answer(status: string, body = "oops", headers = "") {
-  return [head(status, body.length, headers) + body];
-}
+const answer = (status: string, body = "oops", headers = "") => //
+[head(status, body.length, headers) + body];
 
-function redirect(location: string) {
-  return answer("302 Found", "", `Location: ${location}\r\n`);
-}
+const redirect = (location: string) =>
+  answer("302 Found", "", `Location: ${location}\r\n`);
 
 function flag(headers: string, flag: (cc: string) => Uint8Array = flagOf) {
   return ({ cc }: Asked): Part[] => {
@@ -116,9 +105,8 @@ function flag(headers: string, flag: (cc: string) => Uint8Array = flagOf) {
   };
 }
 
-function coded(coding: string, body?: (cc: string) => Uint8Array) {
-  return flag(`Content-Encoding: ${coding}\r\n`, body);
-}
+const coded = (coding: string, body?: (cc: string) => Uint8Array) =>
+  flag(`Content-Encoding: ${coding}\r\n`, body);
 
 const good = flag("Content-Type: image/gif\r\n");
 
@@ -228,6 +216,8 @@ const LED_TO: Record<string, Fault> = {
   none: "404",
 };
 
+type Options = { dieAfter?: number; holdAfter?: number; latency?: number };
+
 /** A site on a free port, with a fault for some codes. */
 export class FaultSite implements AsyncDisposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -250,11 +240,7 @@ export class FaultSite implements AsyncDisposable {
    */
   constructor(
     readonly faults: Record<string, Fault> = {},
-    readonly options: {
-      dieAfter?: number;
-      holdAfter?: number;
-      latency?: number;
-    } = {},
+    readonly options: Options = {},
   ) {}
 
   /** Answer those that wait, and hold back no other. */
