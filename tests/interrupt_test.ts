@@ -60,7 +60,7 @@ class Held extends TemporaryFolder {
     return commandLine(script, args, options);
   }
 
-  /** Run it so far. */
+  /** Start it, and wait until it has asked so often. */
   async start(words: string[], asked = 14, stdin: "null" | "piped" = "null") {
     const child = spawn(words, { cwd: this.path, stdin });
     const ended = outcome(child);
@@ -68,7 +68,7 @@ class Held extends TemporaryFolder {
     return { child, ended };
   }
 
-  /** Close the window of a shell's line, so far. */
+  /** Start a shell's line, and close its window then. */
   async closeWindow(line: string): Promise<void> {
     const { child, ended } = await this.start(inTerminal(line));
     child.kill("SIGKILL");
@@ -105,11 +105,8 @@ class Held extends TemporaryFolder {
 }
 
 /** What makes a program the first process of its container. */
-const NAMESPACE = ["unshare", "-rpf", "--mount-proc"];
-const itAsFirst = itIf(
-  await has("unshare", "-rpf", "--mount-proc", "true"),
-  "process namespaces",
-);
+const CONTAINER = ["unshare", "-rpf", "--mount-proc"] as const;
+const itAsFirst = itIf(await has(...CONTAINER, "true"), "process namespaces");
 
 describe("Ctrl-C", () => {
   for (const [i, script] of SCRIPTS.entries()) {
@@ -129,19 +126,16 @@ describe("Ctrl-C", () => {
 
   itInTerminal("a second time ends at once, on a new line", async () => {
     await using copy = await project();
-    const path = `${copy.path}/lib/files.ts`;
-    const text = await Deno.readTextFile(path);
-    const rename = "await Deno.rename(temporary, path);";
-    assert(text.includes(rename));
-    const hang = `if (await Deno.stat("downloads/hang").catch(() => null)) {
-      await new Promise(() => {});
-    }`;
-    await Deno.writeTextFile(path, text.replace(rename, hang + rename));
+    // The disk hangs once there is a file: flags are written, and not renamed.
+    const hang = `const { rename: move } = Deno;
+      Deno.rename = (...paths) => Deno.stat("downloads/hang")
+        .then(() => new Promise(() => {}), () => move(...paths));`;
+    const file = `${copy.path}/lib/files.ts`;
+    await Deno.writeTextFile(file, hang, { append: true });
     await using held = new Held();
     const words = quoted(held.words("threadpool", { root: copy.path }));
     const line = `echo $$ > pid; exec ${words}`;
     const { ended } = await held.start(inTerminal(line));
-    // The disk hangs with the flags written, not yet renamed.
     await Deno.writeTextFile(`${held.path}/downloads/hang`, "");
     held.site.release();
     await eventually(async () =>
@@ -199,8 +193,8 @@ describe("Ctrl-C", () => {
 
   itAsFirst("ends process number 1, however often it comes", async () => {
     await using held = new Held();
-    const words = [...NAMESPACE, ...held.words("asyncio")];
-    const { child, ended } = await held.start(words);
+    const { child, ended } = //
+      await held.start([...CONTAINER, ...held.words("asyncio")]);
     const children = `/proc/${child.pid}/task/${child.pid}/children`;
     const { stdout: pid } = await outcome(spawn(["cat", children]));
     for (let i = 0; i < 40; i++) {
