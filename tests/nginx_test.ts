@@ -11,7 +11,6 @@ import {
   parseReport,
   ROOT,
   run,
-  siteAtFreePort,
   TemporaryFolder,
 } from "./testing.ts";
 
@@ -23,7 +22,7 @@ const isThere = await has("nginx", "-v") &&
   await Deno.stat(MODULE).then(() => true, () => false);
 const onNginx = itIf(isThere, `nginx and ${MODULE}`);
 
-/** A real nginx, as an ordinary user; its sites' `host:port` by their labels. */
+/** A real nginx, as an ordinary user, with the ports of its sites. */
 async function startNginx() {
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(new TemporaryFolder());
@@ -52,25 +51,7 @@ async function startNginx() {
   await eventually(() =>
     Deno.connect(address).then((conn) => conn.close() ?? true, () => false)
   );
-  const [LOCAL, DELAY, ERROR] = ports.map((port) => `localhost:${port}`);
-  const all = stack.move();
-  const end = () => all.disposeAsync();
-  return { LOCAL, DELAY, ERROR, ports, [Symbol.asyncDispose]: end };
-}
-
-/** What a script reports, and the files that it leaves. */
-async function downloaded(url: string) {
-  await using folder = new TemporaryFolder();
-  const words = ["-s", url, "a", "b", "c"];
-  const options = { cwd: folder.path };
-  const { code, stdout, stderr } = await run("asyncio", words, options);
-  assertEquals(code, 0, stdout + stderr);
-  const { elapsed: _, ...counts } = parseReport(stdout);
-  const files = new Map<string, Uint8Array>();
-  for (const name of await folder.list()) {
-    files.set(name, await Deno.readFile(`${folder.path}/downloads/${name}`));
-  }
-  return { counts, files };
+  return Object.assign(stack.move(), { ports });
 }
 
 /**
@@ -94,66 +75,62 @@ async function fates(url: string, requests: number) {
 
 describe("site/nginx.conf", () => {
   it("listens on the loopback only, on both its addresses", () => {
-    const listens = [...CONF.matchAll(/^ *listen (.*);$/gm)].map((m) => m[1]!);
-    assertEquals(
-      listens.sort(),
-      ["127.0.0.1", "[::1]"].flatMap((host) =>
-        [8001, 8002, 8003].map((port) => `${host}:${port}`)
-      ),
-    );
+    const listens = [...CONF.matchAll(/^ *listen (.*);$/gm)].map((m) => m[1]);
+    const ports = [8001, 8002, 8003];
+    const expected = ["127.0.0.1", "[::1]"]
+      .flatMap((host) => ports.map((port) => `${host}:${port}`));
+    assertEquals(listens.sort(), expected);
   });
 
-  onNginx("serves the flags with their types, and nothing else", async () => {
+  onNginx("serves the flags, to a script too, and nothing else", async () => {
     await using nginx = await startNginx();
-    for (const name of hasIPv6 ? ["127.0.0.1", "[::1]"] : ["127.0.0.1"]) {
+    for (const host of hasIPv6 ? ["127.0.0.1", "[::1]"] : ["127.0.0.1"]) {
       const answer = async (path: string) => {
-        const url = `http://${name}:${nginx.ports[0]}${path}`;
-        const { status, headers, body } = await fetch(url);
-        await body?.cancel();
-        return [status, headers.get("content-type")];
+        const response = await fetch(`http://${host}:${nginx.ports[0]}${path}`);
+        const body = await response.bytes();
+        return [response.status, response.headers.get("content-type"), body];
       };
-      assertEquals(await answer("/flags/ad/ad.gif"), [200, "image/gif"]);
-      const json = await answer("/flags/ad/metadata.json");
-      assertEquals(json, [200, "application/json"]);
+      for (
+        const [file, type] of [
+          ["/flags/ad/ad.gif", "image/gif"],
+          ["/flags/ad/metadata.json", "application/json"],
+        ] as const
+      ) {
+        const body = await Deno.readFile(ROOT + file);
+        assertEquals(await answer(file), [200, type, body]);
+      }
       const paths = "/ /flags/ /flags/ad /flags/aa/aa.gif /site/nginx.conf " +
         "/flags/%2e%2e/site/nginx.conf /events";
       for (const path of paths.split(" ")) {
         assertEquals((await answer(path))[0], 404, path);
       }
     }
+
+    await using folder = new TemporaryFolder();
+    const words = ["-s", `http://localhost:${nginx.ports[0]}/flags`, "a", "b"];
+    const { code, stdout } = await run("asyncio", words, { cwd: folder.path });
+    const { flags, notFound } = parseReport(stdout);
+    assertEquals([code, flags, notFound], [0, 28, 24]);
   });
 
-  onNginx("gives a script what the built-in sites give", async () => {
+  onNginx("delays DELAY, fails 25% of ERROR and delays 50%", async () => {
     await using nginx = await startNginx();
-    const real = await downloaded(`http://${nginx.LOCAL}/flags`);
-    await using site = await siteAtFreePort("LOCAL");
-    assertEquals(real, await downloaded(site.url));
-    assertEquals([real.counts.flags, real.files.size], [43, 43]);
-  });
-
-  onNginx(
-    "delays DELAY, fails 25% of ERROR's requests and delays 50%",
-    async () => {
-      await using nginx = await startNginx();
-      const requests = 400;
-      for (const [cc, rest] of [["ad", 200], ["aa", 404]] as const) {
-        const path = `flags/${cc}/${cc}.gif`;
-        const late = await fates(`http://${nginx.DELAY}/${path}`, 2);
-        assertEquals(late, { [rest]: 2, late: 2 });
-        const counts = await fates(`http://${nginx.ERROR}/${path}`, requests);
-        const errors = [500, 501, 502, 503].map((error) => [error, 0.0625]);
-        for (
-          const [fate, share] of [...errors, [rest, 0.75], [
-            "late",
-            0.5,
-          ]] as const
-        ) {
-          const [count = 0, mean] = [counts[fate], requests * share];
-          // More than that is chance less than once in a million times.
-          const most = 6 * Math.sqrt(mean * (1 - share));
-          assert(Math.abs(count - mean) < most, `${cc}: ${count} ${fate}`);
-        }
+    const [, late, failing] = nginx.ports;
+    const requests = 400;
+    for (const [cc, rest] of [["ad", 200], ["aa", 404]] as const) {
+      const path = `flags/${cc}/${cc}.gif`;
+      const counts = await fates(`http://localhost:${late}/${path}`, 2);
+      assertEquals(counts, { [rest]: 2, late: 2 });
+      const shares = { [rest]: 0.75, late: 0.5 };
+      for (const error of [500, 501, 502, 503]) shares[error] = 0.0625;
+      const url = `http://localhost:${failing}/${path}`;
+      const met = await fates(url, requests);
+      for (const [fate, share] of Object.entries(shares)) {
+        const [count = 0, mean] = [met[fate], requests * share];
+        // More than that is chance less than once in a million times.
+        const most = 6 * Math.sqrt(mean * (1 - share));
+        assert(Math.abs(count - mean) < most, `${cc}: ${count} ${fate}`);
       }
-    },
-  );
+    }
+  });
 });
