@@ -44,19 +44,17 @@ describe("the film", () => {
     ]);
   });
 
+  const svg = film([race]);
+
   it("moves from screen to screen, each where its time is", () => {
-    const svg = film([race]);
-    const steps = [
-      ...svg.matchAll(/([\d.]+)% { transform: translateY\((.*?)px\)/g),
-    ];
-    assertEquals(steps.map(([, at, y]) => [at, Number(y)]), [
-      ["0.00", 54],
-      ["1.25", 0],
-      ["5.00", -54],
-      ["6.25", -108],
-      ["10.00", -162],
+    const steps = svg.matchAll(/([\d.]+)% { transform: translateY\((.*?)px\)/g);
+    assertEquals(Array.from(steps, ([, at, y]) => `${at}% ${y}`), [
+      "0.00% 54",
+      "1.25% 0",
+      "5.00% -54",
+      "6.25% -108",
+      "10.00% -162",
     ]);
-    assertMatch(svg, /\.asyncio { animation: asyncio 16s step-end infinite; }/);
     // A cell of the bar is eight pixels wide.
     assertMatch(
       svg,
@@ -65,18 +63,17 @@ describe("the film", () => {
   });
 
   it("stands at the last screen for who prefers reduced motion", () => {
-    const [still, moving, elements] = film([race])
+    const [still, moving, elements] = svg
       .split(/@media \(prefers-reduced-motion: no-preference\) |<\/style>/);
-    assertMatch(moving!, /animation: asyncio /);
+    assertMatch(moving!, /{ animation: asyncio 16s step-end infinite; }/);
     assert(!(still! + elements!).includes("animation"));
     assertMatch(
       elements!,
-      /<g class="asyncio".* transform="translate\(0 -162\)">/,
+      /<g class="asyncio".*transform="translate\(0 -162\)">/,
     );
   });
 
   it("is well-formed, and tells the end to who does not see it", () => {
-    const svg = film([race]);
     assertWellFormed(svg);
     assertMatch(svg, /flags2_asyncio\.ts a &lt; b 4 flags &amp; more<\/desc>/);
   });
@@ -107,10 +104,8 @@ describe("the lanes", () => {
     const run = await watch(["threadpool", "DELAY", 3], signal, 7);
     const codes = run.requests.map(({ cc }) => cc).sort();
     assertEquals(codes, ["aa", "ab", "ac", "ad", "ae", "af", "ag"]);
-    assertEquals(
-      new Set(run.requests.map(({ lane }) => lane)),
-      new Set([0, 1, 2]),
-    );
+    const used = new Set(run.requests.map(({ lane }) => lane));
+    assertEquals(used, new Set([0, 1, 2]));
     assert(run.requests.every(({ from, to }) => to - from > 0.45));
     const svg = lanes([run]);
     assertWellFormed(svg);
@@ -120,27 +115,15 @@ describe("the lanes", () => {
   });
 
   it("show what was answered at once, too", () => {
-    const at = (from: number, to: number, status: number) => ({
-      cc: "br",
-      lane: 0,
-      from,
-      to,
-      status,
-    });
-    const requests = [
-      at(0, 0.001, 500),
-      at(0.002, 0.003, 200),
-      at(0.004, 10, 200),
-    ];
+    const requests =
+      ([[0, 0.001, 500], [0.002, 0.003, 200], [0.004, 10, 200]] as const)
+        .map(([from, to, status]) => ({ cc: "br", lane: 0, from, to, status }));
     const svg = lanes([{ of: ["asyncio", "ERROR", 1], requests }]);
-    const bars = [
-      ...svg.matchAll(/class="(\w+)" x="(\S+)" y="86" width="(\S+)"/g),
-    ];
-    assertEquals(bars.map(([, ...bar]) => bar), [
-      ["errors", "16", "3"],
-      ["flags", "20", "3"],
-      ["flags", "24", "860"],
-    ]);
+    const bars = svg.matchAll(/class="(\w+)" x="(\S+)" y="86" width="(\S+)"/g);
+    assertEquals(
+      Array.from(bars, ([, ...bar]) => bar.join(" ")),
+      ["errors 16 3", "flags 20 3", "flags 24 860"],
+    );
   });
 });
 

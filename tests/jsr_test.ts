@@ -3,10 +3,11 @@ import { describe, it } from "@std/testing/bdd";
 import {
   itIf,
   parseReport,
-  projectAtFreePorts,
   ROOT,
   run,
+  sharedProject,
   STD,
+  TemporaryFolder,
 } from "./testing.ts";
 
 const imports = (file: string): Record<string, string> =>
@@ -57,24 +58,24 @@ describe("imports.jsr.json", () => {
   itRuns("runs a script, and its threads, without npm", async () => {
     const answers = await jsrAnswers();
     const asked = new Set<string>();
-    const options = { hostname: "127.0.0.1", port: 0, onListen() {} };
-    await using server = Deno.serve(options, ({ url }) => {
-      const { pathname } = new URL(url);
-      asked.add(pathname);
-      const status = answers.has(pathname) ? 200 : 404;
-      return new Response(answers.get(pathname), { status });
-    });
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      ({ url }) => {
+        const { pathname } = new URL(url);
+        asked.add(pathname);
+        const status = answers.has(pathname) ? 200 : 404;
+        return new Response(answers.get(pathname), { status });
+      },
+    );
     const host = `127.0.0.1:${server.addr.port}`;
-    await using copy = await projectAtFreePorts();
-    const net = ["localhost", "127.0.0.1", "[::1]"]
-      .map((name) => `${name}:${copy.ports[0]}`);
+    await using cache = new TemporaryFolder();
+    const { path } = await sharedProject();
     const map = `--import-map=${ROOT}/imports.jsr.json`;
-    const allow = [`--allow-import=${host}`, `--allow-net=${net}`];
     const { code, stdout, stderr } = await run("threadpool", ["-l", "5"], {
-      cwd: copy.path,
-      root: copy.path,
-      permissions: ["-P", ...allow, map, "--no-lock"],
-      env: { JSR_URL: `http://${host}/`, DENO_DIR: `${copy.path}/cache` },
+      cwd: path,
+      root: path,
+      permissions: ["-P", `--allow-import=${host}`, map, "--no-lock"],
+      env: { JSR_URL: `http://${host}/`, DENO_DIR: cache.path },
     });
     assertEquals([code, parseReport(stdout).flags], [0, 5], stderr);
     assertEquals(asked, new Set(answers.keys()));
