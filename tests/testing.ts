@@ -110,6 +110,15 @@ export function replaced<Owner, Name extends keyof Owner>(
   return { [Symbol.dispose]: () => void (owner[name] = before) };
 }
 
+/** Code in a page, with what stands after its fence. */
+export const FENCED = /^```(.*)\n([^]*?)^```$/gm;
+
+/** What is in the code blocks of a page that have this after their fence. */
+export function blocks(page: string, info: string): string[] {
+  return [...page.matchAll(FENCED)]
+    .filter(([, given]) => given === info).map(([, , block]) => block!);
+}
+
 /** Wait for a future that somebody runs, as a reader would. */
 export async function resultOf<R>(future: Future<R>): Promise<R> {
   for await (const done of asCompleted([future])) return done.result();
@@ -299,6 +308,7 @@ const { Counter, downloadOne, main } = common;
     cwd: path,
     env: { NO_COLOR: "1" },
     stdin: "piped",
+    signal: AbortSignal.timeout(60_000), // Whatever hangs is killed.
   });
   await new Blob([stdin]).stream().pipeTo(child.stdin).catch(() => {});
   return await outcome(child);
