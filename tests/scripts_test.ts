@@ -1,16 +1,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
-import { startSite } from "../site/start.ts";
 import {
   FLAGS,
   itInTerminal,
-  type Outcome,
-  parseReport,
   ROOT,
   run,
   runOwn,
-  type Script,
   SCRIPTS,
   sharedProject,
   siteAtFreePort,
@@ -18,35 +14,8 @@ import {
   terminal,
 } from "./testing.ts";
 
-/** Requests at a time by default, and the most. */
-const CONCUR_REQ = {
-  sequential: [1, 1],
-  threadpool: [30, 1000],
-  asyncio: [5, 1000],
-};
-
-/** Run a script in a folder of its own; what it saves is what the site has. */
-async function runThere(
-  script: Script,
-  args: string[],
-  root = ROOT,
-): Promise<Outcome & { saved: string[] }> {
-  await using folder = new TemporaryFolder();
-  const outcome = await run(script, args, { cwd: folder.path, root });
-  // No control character is written into a pipe.
-  // deno-lint-ignore no-control-regex
-  const control = /[\x00-\x09\x0b-\x0c\x0e-\x1f\x7f-\x9f]/;
-  assert(!control.test(outcome.stdout + outcome.stderr));
-  const saved = await folder.list();
-  for (const name of saved) {
-    assertEquals(
-      await Deno.readFile(`${folder.path}/downloads/${name}`),
-      await Deno.readFile(`${FLAGS}/${name.slice(0, 2)}/${name}`),
-      `${name} is not what the site serves`,
-    );
-  }
-  return { ...outcome, saved };
-}
+/** Requests at a time by default, and the most: the README's. */
+const CONCUR_REQ = [[1, 1], [30, 1000], [5, 1000]] as const;
 
 /**
  * A server of the flags that counts requests in flight: it answers none before
@@ -69,142 +38,80 @@ function countingServer(expected: number) {
       .catch(() => new Response(null, { status: 404 }));
   });
   return {
-    url: `http://localhost:${server.addr.port}`,
+    host: `localhost:${server.addr.port}`,
     counts,
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
 }
 
-for (const script of SCRIPTS) {
-  const [byDefault, most] = CONCUR_REQ[script] as [number, number];
+describe("a script", () => {
+  for (const [i, script] of SCRIPTS.entries()) {
+    const [byDefault, most] = CONCUR_REQ[i]!;
+    const name = `flags2_${script}.ts`;
 
-  describe(`flags2_${script}.ts`, () => {
-    it("downloads the top 20 from LOCAL by default, and starts the site", async () => {
-      const { path, ports } = await sharedProject();
-      const { code, stdout, stderr, saved } = await runThere(script, [], path);
-      assertEquals([code, saved.length], [0, 20]);
-      assertEquals(stderr, "Started the LOCAL site for this run.\n");
-      const connections = Math.min(byDefault, 20);
-      const bar = String.raw`100%\|█{10}\| 20/20 \[00:\d\d<00:00, .*it/s\]`;
+    it(`never has more requests in flight than -m, and reaches it (${name})`, async () => {
+      const expected = Math.min(40, most);
+      await using folder = new TemporaryFolder();
+      await using server = countingServer(expected);
+      const { host, counts } = server;
+      const args = ["-s", `http://${host}`, "-m", "40", "a", "b"];
+      const { code, stdout, stderr } = //
+        await run(script, args, { cwd: folder.path });
+      assertEquals([code, stderr], [0, ""]);
+      assertEquals(counts, { requests: 52, most: expected });
+      // No control character is written into a pipe.
       assertMatch(
         stdout,
-        new RegExp(`^LOCAL site: http://localhost:${ports[0]}/flags
-Searching for 20 flags: from BD to VN
-${connections} concurrent connections? will be used.
-${bar}
+        new RegExp(`^${host} site: http://${host}
+Searching for 52 flags: from AA to BZ
+${expected} concurrent connections? will be used.
+100%\\|█{10}\\| 52/52 \\[00:\\d\\d<00:00, [\\d.]+it/s\\]
 -{20}
-20 flags downloaded.
+28 flags downloaded.
+24 not found.
 Elapsed time: \\d+\\.\\d\\ds
 $`),
       );
+      const saved = await folder.list();
+      assertEquals(saved.length, 28);
+      for (const flag of saved) {
+        assertEquals(
+          await Deno.readFile(`${folder.path}/downloads/${flag}`),
+          await Deno.readFile(`${FLAGS}/${flag.slice(0, 2)}/${flag}`),
+        );
+      }
     });
 
-    it("never has more requests in flight than -m, and reaches it", async () => {
-      const expected = Math.min(40, most);
-      await using server = countingServer(expected);
-      const args = ["-s", server.url, "-m", "40", "a", "b"];
-      const { stdout, saved } = await runThere(script, args);
-      assertEquals(server.counts, { requests: 52, most: expected });
-      const { flags, notFound } = parseReport(stdout);
-      assertEquals([flags, notFound, saved.length], [28, 24, 28]);
-    });
-
-    it("ends in the same main as the others", async () => {
-      const text = await Deno.readTextFile(`${ROOT}/flags2_${script}.ts`);
+    it(`ends in the same main as the others (${name})`, async () => {
+      const text = await Deno.readTextFile(`${ROOT}/${name}`);
       assert(text.includes(`const DEFAULT_CONCUR_REQ = ${byDefault};`));
       assert(text.includes(`const MAX_CONCUR_REQ = ${most};`));
-      assertMatch(
-        text,
-        /\nif \(import\.meta\.main\) \{\n {2}await main\(downloadMany, DEFAULT_CONCUR_REQ, MAX_CONCUR_REQ\);.*\n\}\n$/,
-      );
-    });
-  });
+      const end = `
+if (import.meta.main) {
+  await main(downloadMany, DEFAULT_CONCUR_REQ, MAX_CONCUR_REQ);
 }
+`;
+      assert(text.replaceAll(/ \/\/ .*/g, "").endsWith(end));
+    });
+  }
 
-describe("a script", () => {
-  it("finds 194 of 676 codes on LOCAL, from a server that is there already", async () => {
-    const { path, ports } = await sharedProject();
-    const { signal } = new AbortController();
-    await using _site = await startSite("LOCAL", ports[0], signal);
-    const { code, stdout, stderr, saved } = //
-      await runThere("threadpool", ["-e"], path);
-    const { flags, notFound, errors } = parseReport(stdout);
-    assertEquals([code, flags, notFound, errors], [0, 194, 482, 0]);
-    assertEquals([stderr, saved.length], ["", 194]);
-  });
-
-  it("accounts for every code at any base URL, with its host as the label", async () => {
-    await using site = await siteAtFreePort("ERROR");
-    const args = ["-s", `${site.url}/`, ..."-al 100 -m 100".split(" ")];
-    const { code, stdout, saved } = await runThere("asyncio", args);
-    const { host } = new URL(site.url);
-    assertEquals(stdout.split("\n").slice(0, 2), [
-      `${host} site: ${site.url}`,
-      "Searching for 100 flags: from AD to LK",
-    ]);
-    const { flags, notFound, errors } = parseReport(stdout);
-    assertEquals([code, flags + errors, notFound], [0, 100, 0]);
-    assertEquals(saved.length, flags);
-    // Chance fails none, or all, of a hundred less than once in 10^12 runs.
-    assert(errors > 0 && flags > 0, stdout);
-  });
-
-  it("accounts for every code when a site cannot be reached", async () => {
-    // No name server knows this name (RFC 6761), wherever the tests run.
-    const url = "http://flupy.invalid/data/flags";
-    const args = ["-s", url, "-t", "5", "br", "us"];
-    const { code, stdout, stderr } = await runThere("asyncio", args);
-    assertEquals([code, stderr, parseReport(stdout).errors], [0, "", 2]);
-  });
-
-  it("shows its help with its own name, on stdout, as the README has it", async () => {
-    const { code, stdout, stderr, saved } = await runThere("asyncio", ["-h"]);
-    assertEquals([code, stderr, saved], [0, "", []]);
-    assertMatch(stdout, /^usage: flags2_asyncio\.ts \[-h\] /);
-    const readme = await Deno.readTextFile(`${ROOT}/README.md`);
-    assert(readme.includes(stdout));
-  });
-
-  it("answers a bad command line with one line and the usage", async () => {
-    await using server = countingServer(1);
-    const args = ["-s", server.url, "br", "-m", "0"];
-    const { code, stdout, stderr, saved } = await runThere("asyncio", args);
-    assertEquals([code, stdout, saved], [2, "", []]);
-    assertMatch(
-      stderr,
-      /^\*\*\* Usage error: .*\nusage: flags2_asyncio\.ts \[-h\] .*\n$/,
-    );
-    assertEquals(server.counts.requests, 0);
-  });
-
-  itInTerminal("moves its bar in place in a terminal", async () => {
-    await using site = await siteAtFreePort("DELAY");
-    await using folder = new TemporaryFolder();
-    const args = ["-s", site.url, ..."-m 1 -l 3".split(" ")];
-    const text = await terminal("sequential", args, { cwd: folder.path });
-    const bars = text.split("\n").filter((line) => line.includes("%"));
-    assertEquals(bars.length, 1, text);
-    const drawings = bars[0]!.split("\r").filter(Boolean)
-      .map((drawing) => drawing.replace("\x1b[K", ""));
-    assert(drawings.every(({ length }) => length === 58), text);
-    assert(new Set(drawings.map((text) => text.slice(0, 4))).size >= 3, text);
-    assertMatch(drawings.at(-1)!, /^100%\|█+\| 3\/3 /);
-  });
-
-  itInTerminal("is coloured there, but not under NO_COLOR", async () => {
-    await using site = await siteAtFreePort("LOCAL");
-    await using folder = new TemporaryFolder();
-    const screen = (args: string[], env = {}) =>
-      terminal("asyncio", args, { cwd: folder.path, env });
-    const args = ["-s", site.url, "-v", "br", "zz"];
-    const coloured = await screen(args);
-    assert(coloured.includes("BR \x1b[32mOK\x1b[39m"), coloured);
-    assert(coloured.includes("ZZ \x1b[33mnot found\x1b[39m"), coloured);
-    const plain = await screen(args, { NO_COLOR: "1" });
-    assert(!plain.includes("\x1b["), plain);
-    const usage = await screen(["-l", "0"]);
-    assert(usage.includes("\x1b[31m*** Usage error\x1b[39m: --limit"), usage);
-  });
+  itInTerminal(
+    "is coloured in a terminal, but not under NO_COLOR",
+    async () => {
+      await using site = await siteAtFreePort("LOCAL");
+      await using folder = new TemporaryFolder();
+      const screen = (args: string[], env = {}) =>
+        terminal("asyncio", args, { cwd: folder.path, env });
+      const args = ["-s", site.url, "-v", "br", "zz"];
+      const coloured = await screen(args);
+      assert(coloured.includes("BR \x1b[32mOK\x1b[39m"), coloured);
+      assert(coloured.includes("ZZ \x1b[33mnot found\x1b[39m"), coloured);
+      const plain = await screen(args, { NO_COLOR: "1" });
+      assert(!plain.includes("\x1b["), plain);
+      const usage = await screen(["-l", "0"]);
+      assert(usage.includes("\x1b[31m*** Usage error\x1b[39m: --limit"), usage);
+    },
+  );
 });
 
 const STYLES = `
@@ -288,6 +195,25 @@ for (const style of [sequential, threadpool, asyncio]) {
     assertEquals(printed, [...counters, ...counters, ...counters]);
     const saved = ["br.gif", "cn.gif", "in.gif", "us.gif"];
     assertEquals(await copy.list("called/downloads"), saved);
+  });
+
+  it("with its main on a thread, too, is told what to do", async () => {
+    const { code, stderr } = await runOwn(
+      await sharedProject(),
+      `import { ThreadPoolExecutor } from "./lib/futures.ts";
+export const hang = () => new Promise(() => {});
+main(async () => {
+  const options = { module: import.meta.url, permissions: "inherit" };
+  await using executor = new ThreadPoolExecutor({ maxWorkers: 1, ...options });
+  await executor.map(hang, [1]).next();
+}, 1, 1);`,
+      ["-s", "http://localhost"],
+    );
+    assertEquals(code, 1);
+    assertMatch(
+      stderr,
+      /^\*\*\* .*put this under if \(import.meta.main\).*\n$/,
+    );
   });
 
   const none = /will be used\.\n$/;
