@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { describe, it } from "@std/testing/bdd";
-import { ROOT } from "./testing.ts";
+import { FENCED, ROOT } from "./testing.ts";
 
 /** The files of some folders of the project, named from its own. */
 function files(folders: string[], ending: RegExp): string[] {
@@ -21,8 +21,6 @@ const read = (path: string) => Deno.readTextFileSync(`${ROOT}/${path}`);
 const FOLDERS = [".", "lib", "site", "bench"];
 const CODE = files(FOLDERS, /\.(ts|js|html)$/).map(read).join("\n")
   .replace(/\/\*[^]*?\*\/|\/\/ .*$/gm, "");
-
-const FENCED = /^```.*?^```$/gms;
 
 /** What a heading's link ends with, as GitHub makes it. */
 function anchors(page: string): string[] {

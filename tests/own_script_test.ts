@@ -3,14 +3,10 @@
  * a pool of threads makes of a script that is not quite right.
  */
 
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertStringIncludes,
-} from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
+  blocks,
   commandLine,
   itIf,
   itOnPosix,
@@ -19,6 +15,7 @@ import {
   parseReport,
   quoted,
   ROOT,
+  runOwn,
   sharedProject,
   spawn,
   STD,
@@ -26,82 +23,68 @@ import {
 
 const PAGE = await Deno.readTextFile(`${ROOT}/docs/own-script.md`);
 
-/** What is in the code blocks of the page that have this after their fence. */
-function blocks(info: string): string[] {
-  return [...PAGE.matchAll(/^```(.*)\n([^]*?)^```$/gm)]
-    .filter(([, given]) => given === info).map(([, , text]) => text!);
-}
-
 /** The scripts in the page, each with its command and its name. */
-const SCRIPTS = blocks("ts ignore").map((text) => {
+const SCRIPTS = blocks(PAGE, "ts ignore").map((text) => {
   const [, command, name] = text.match(/^\/\/ (deno \w+ \S+ (\w+\.ts).*)\n/)!;
   return { text, command: command!, name: name! };
 });
 
-/** What a reader has typed `deno run -P` for, with @std where these tests have it. */
+/** What `deno run -P` is, with @std from where these tests have it. */
 const [DENO, ...RUN_P] = commandLine("asyncio", [], { permissions: ["-P"] })
   .slice(0, -1);
 
-/**
- * A folder of the scripts and those in the page, and one who types there, or in
- * a home: one for all tests. One check shows the types of all scripts.
- */
-async function openReader() {
-  const { path, ports } = await sharedProject();
-  const home = Deno.makeTempDirSync({ prefix: "flags2_" });
-  addEventListener("unload", () => Deno.removeSync(home, { recursive: true }));
-  await Deno.mkdir(`${home}/bin`);
-  await Deno.writeTextFile(
-    `${home}/bin/deno`,
-    `#!/bin/sh
+// A folder of the scripts and those in the page, and a home for who types there.
+const { path: cwd, ports } = await sharedProject();
+for (const { name, text } of SCRIPTS) {
+  const there = text.replace(/\b800[123]\b/g, (at) => `${ports[+at - 8001]}`);
+  await Deno.writeTextFile(`${cwd}/${name}`, there);
+}
+const home = Deno.makeTempDirSync({ prefix: "flags2_" });
+addEventListener("unload", () => Deno.removeSync(home, { recursive: true }));
+await Deno.mkdir(`${home}/bin`);
+await Deno.writeTextFile(
+  `${home}/bin/deno`,
+  `#!/bin/sh
 [ "$1 $2" != "run -P" ] || { shift 2; set -- ${quoted(RUN_P)} "$@"; }
 [ "$1" != test ] || { shift; set -- test --no-check "$@"; }
-exec ${quoted([DENO!])} "$@"
+HOME="$CACHED" exec ${quoted([DENO!])} "$@"
 `,
-    { mode: 0o755 },
-  );
-  for (const { name, text } of SCRIPTS) {
-    const there = text.replace(/\b800[123]\b/g, (at) => `${ports[+at - 8001]}`);
-    await Deno.writeTextFile(`${path}/${name}`, there);
-  }
-  const info = await outcome(spawn([DENO!, "info", "--json"]));
-  const env = {
-    HOME: home,
-    PATH: `${home}/bin:${home}/.deno/bin:${Deno.env.get("PATH")}`,
-    DENO_DIR: JSON.parse(info.stdout).denoDir,
-    DENO_INSTALL_ROOT: `${home}/.deno`,
-    NO_COLOR: "1",
-  };
-  const start = (command: string, folder?: string) => {
-    const cwd = folder ? `${home}/${folder}` : path;
-    const signal = AbortSignal.timeout(300_000); // Whatever hangs is killed.
-    return spawn(["sh", "-c", command], { cwd, env, signal });
-  };
-  const type = async (command: string, code = 0, folder?: string) => {
-    const printed = await outcome(start(command, folder));
-    assertEquals(printed.code, code, printed.stdout + printed.stderr);
-    return printed;
-  };
-  return { path, start, type };
+  { mode: 0o755 },
+);
+const env = {
+  CACHED: Deno.env.get("HOME") ?? "",
+  HOME: home,
+  PATH: `${home}/bin:${home}/.deno/bin:${Deno.env.get("PATH")}`,
+  DENO_INSTALL_ROOT: `${home}/.deno`,
+  NO_COLOR: "1",
+};
+
+/** What a reader starts there. */
+function start(command: string): Deno.ChildProcess {
+  const signal = AbortSignal.timeout(300_000); // Whatever hangs is killed.
+  return spawn(["sh", "-c", command], { cwd, env, signal });
 }
 
-let opened: ReturnType<typeof openReader> | undefined;
-const reader = () => opened ??= openReader();
+/** What it prints, when it ends as it should. */
+async function type(command: string, code = 0): Promise<Outcome> {
+  const printed = await outcome(start(command));
+  assertEquals(printed.code, code, printed.stdout + printed.stderr);
+  return printed;
+}
 
 /** How each of the scripts ends. */
 const ENDS: Record<string, (outcome: Outcome) => void> = {
   "one_flag.ts": ({ stdout }) => assertEquals(stdout, "ok\n"),
-  "two_styles.ts": ({ stdout }) => {
+  "two_styles.ts": ({ stdout, stderr }) => {
     const [sequential, asyncio] = stdout.split(/^(?=DELAY site: )/m)
       .map((run) => parseReport(run).elapsed);
     assert(sequential! > 2.4 && asyncio! > 0.4 && asyncio! < sequential!);
+    assert(!stderr.includes("Started"), stderr); // The server was there.
   },
-  "flags_test.ts": ({ stdout }) => {
-    assertMatch(stdout, /a code without a flag is not found \.\.\. ok/);
-  },
-  "steps.ts": ({ stdout }) => {
-    assertMatch(stdout, /^100%\|█{10}\| 999\/999 .*\n178\n$/);
-  },
+  "flags_test.ts": ({ stdout }) =>
+    assertMatch(stdout, /a code without a flag is not found \.\.\. ok/),
+  "steps.ts": ({ stdout }) =>
+    assertMatch(stdout, /^100%\|█{10}\| 999\/999 .*\n178\n$/),
   "flags2_batches.ts": ({ stdout }) => {
     const { flags, errors } = parseReport(stdout);
     assert(flags > 0 && errors > 0 && flags + errors === 60, stdout);
@@ -109,9 +92,11 @@ const ENDS: Record<string, (outcome: Outcome) => void> = {
 };
 
 describe("own-script.md", () => {
+  const [forgotten, elsewhere, install] = blocks(PAGE, "sh") as //
+  [string, string, string];
+
   itOnPosix("has scripts that end as it says", async () => {
     assertEquals(SCRIPTS.map(({ name }) => name), Object.keys(ENDS));
-    const { start, type } = await reader();
     const serving = start("exec deno task serve");
     const lines = serving.stdout.pipeThrough(new TextDecoderStream());
     for await (const text of lines) if (text.includes("ERROR site")) break;
@@ -125,86 +110,61 @@ describe("own-script.md", () => {
     assertMatch(stderr, /ConnectionError: /);
   });
 
-  itOnPosix(
-    "has a style that gives a full account when stopped",
-    async () => {
-      const { type } = await reader();
-      await type("rm -rf downloads && mkdir -p downloads/br.gif/x");
-      const { stdout, stderr } = //
-        await type("deno run -P flags2_batches.ts br cn us zz", 1);
-      await type("rm -r downloads");
-      const { flags, notFound, notTried } = parseReport(stdout);
-      assertEquals([flags, notFound, notTried], [2, 1, 1]);
-      assertMatch(stderr, /^\*\*\* downloads\/br\.gif: Is a directory$/m);
-    },
-  );
+  itOnPosix("has a style that stops at an error of the disk", async () => {
+    await type("rm -rf downloads && mkdir -p downloads/br.gif/x");
+    const { stdout, stderr } = //
+      await type("deno run -P flags2_batches.ts br cn us zz", 1);
+    await type("rm -r downloads");
+    const { flags, notFound, notTried } = parseReport(stdout);
+    assertEquals([flags, notFound, notTried], [2, 1, 1]);
+    assertMatch(stderr, /^\*\*\* downloads\/br\.gif: Is a directory$/m);
+  });
 
-  itOnPosix(
-    "finds the forgotten await, and no other mistake",
-    async () => {
-      const { type } = await reader();
-      const [sed, run, check] = blocks("sh")[0]!.split("\n");
-      await type(sed!);
-      assertMatch((await type(`${run} || true`)).stdout, /^3 errors\.$/m);
-      const names = SCRIPTS.map(({ name }) => name).join(" ");
-      const { stderr } = await type(`${check} ${names}`, 1);
-      assert(!/^ +at .*\/(?!forgotten)\w+\.ts/m.test(stderr), stderr);
-      assertStringIncludes(stderr, "Did you forget to use 'await'?");
-    },
-  );
+  itOnPosix("finds the forgotten await, and no other mistake", async () => {
+    const [sed, run, check] = forgotten.split("\n");
+    assertMatch((await type(`${sed}; ${run} || true`)).stdout, /^3 errors\.$/m);
+    const names = SCRIPTS.map(({ name }) => name).join(" ");
+    const { stderr } = await type(`${check} ${names}`, 1);
+    assert(!/^ +at .*\/(?!forgotten)\w+\.ts/m.test(stderr), stderr);
+    assertMatch(stderr, /Did you forget to use 'await'\?/);
+  });
 
   itOnPosix("takes the bar and the pool elsewhere", async () => {
-    const { type } = await reader();
-    ENDS["steps.ts"]!(await type(blocks("sh")[1]!));
-    const { stderr } = await type("deno run steps.ts", 1, "elsewhere");
+    ENDS["steps.ts"]!(await type(elsewhere));
+    const { stderr } = await type("cd ~/elsewhere && deno run steps.ts", 1);
     assertMatch(stderr, /BrokenThreadPool: no thread .*--allow-read/);
   });
 
   const isOnNpm = STD[0] === "--frozen";
   const itOnNpm = isOnNpm ? itOnPosix : itIf(false, "@std from npm");
   itOnNpm("installs a script, but not a link to it", async () => {
-    const { type } = await reader();
-    await type(blocks("sh")[2]!);
-    const command = "flags2_asyncio br zz && test -s downloads/br.gif";
-    const { stdout } = await type(command, 0, ".");
+    const { stdout } = await type(`${install}
+cd && flags2_asyncio br zz && test -s downloads/br.gif`);
     const { flags, notFound } = parseReport(stdout);
     assertEquals([flags, notFound], [1, 1]);
-    await type(PAGE.match(/`(deno uninstall .*)`/)![1]!);
-    await type("flags2_asyncio -h", 127);
+    const [, uninstall] = PAGE.match(/`(deno uninstall .*)`/)!;
+    await type(`${uninstall} && flags2_asyncio -h`, 127);
     const link = 'ln -s "$PWD/flags2_asyncio.ts" ~/link && ~/link -h';
     const { stderr } = await type(link, 1);
-    assertStringIncludes(stderr, 'Import "@std/async/pool" not a dependency');
+    assertMatch(stderr, /Import "@std\/async\/pool" not a dependency/);
   });
 });
 
-/** Run a script with a pool: all that it prints, and its exit status. */
-async function runPool(text: string): Promise<[printed: string, code: number]> {
-  const { path } = await sharedProject();
-  const from = (path: string) => JSON.stringify(import.meta.resolve(path));
-  const head = `
-import { asCompleted, ThreadPoolExecutor } from ${from("../lib/futures.ts")};
-import { die } from ${from("./calls.ts")};
+/** The head of a script with functions for its pool. */
+const HEAD = `
+import { delay } from "@std/async/delay";
+import { asCompleted, ThreadPoolExecutor } from "./lib/futures.ts";
+import { die } from "${import.meta.resolve("./calls.ts")}";
 export { die };
-export async function square(n: number, ms = 0) {
-  await new Promise((resolve) => setTimeout(resolve, ms));
-  return n * n;
-}
+export const square = (n, ms = 0) => delay(ms).then(() => n * n);
 export class OwnError extends Error {
-  override name = "OwnError";
-  constructor(readonly n: number) { super(\`number \${n}\`); }
+  name = "OwnError";
+  n = 7;
 }
-export function fail(n: number) { throw new OwnError(n); }
+export function fail() {
+  throw new OwnError();
+}
 `;
-  await Deno.writeTextFile(`${path}/own.ts`, head + text);
-  const { code, stdout, stderr } = await outcome(
-    spawn([Deno.execPath(), "run", "-A", ...STD, "own.ts"], {
-      cwd: path,
-      env: { NO_COLOR: "1" },
-      signal: AbortSignal.timeout(60_000), // Whatever hangs is killed.
-    }),
-  );
-  return [stdout + stderr, code];
-}
 
 describe("a pool in a reader's own script", () => {
   it("at its top, or in a function that is called there, is told what to do, at once", async () => {
@@ -218,18 +178,20 @@ for await (const n of executor.map(square, [1, 2, 3])) console.log(n);`;
 }
 main();`;
     for (const text of [atTop, called]) {
-      const [printed, code] = await runPool(text);
-      const told = "put this under if (import.meta.main): a thread imports";
-      assert(printed.startsWith("error: "), printed);
-      assertStringIncludes(printed.split("\n")[0]!, told);
+      const { code, stderr } = await runOwn({ path: cwd }, HEAD + text);
       assertEquals(code, 1);
+      assertMatch(
+        stderr,
+        /^error: .*put this under if \(import\.meta\.main\): /,
+      );
     }
   });
 
   it("where it belongs gets results, its own errors and the deaths of threads, and may stay open", async () => {
-    const [printed, code] = await runPool(`async function main() {
+    const program = `${HEAD}
+async function main() {
   const executor = new ThreadPoolExecutor({ maxWorkers: 1 });
-  for await (const call of asCompleted([executor.submit(fail, 7)])) {
+  for await (const call of asCompleted([executor.submit(fail)])) {
     try {
       call.result();
     } catch (error) {
@@ -252,10 +214,11 @@ if (import.meta.main) {
   }
   clearInterval(naps);
   main();
-}`);
+}`;
+    const { code, stdout, stderr } = await runOwn({ path: cwd }, program);
     const died = "<Future state=finished raised BrokenThreadPool>\n".repeat(6);
     const ended = "<Future state=finished returned 9>\n";
-    assertEquals(printed, `[ 1, 4, 9 ]\nOwnError\n${died}true 7\n${ended}`);
-    assertEquals(code, 0);
+    assertEquals(stdout, `[ 1, 4, 9 ]\nOwnError\n${died}true 7\n${ended}`);
+    assertEquals([code, stderr], [0, ""]);
   });
 });

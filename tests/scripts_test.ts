@@ -114,17 +114,23 @@ if (import.meta.main) {
   );
 });
 
-const STYLES = `
+/** The head of a reader's own script. */
+const HEAD = `
+import { delay } from "@std/async/delay";
+import * as common from "./flags2_common.ts";
 import { downloadMany as sequential } from "./flags2_sequential.ts";
 import { downloadMany as threadpool } from "./flags2_threadpool.ts";
 import { downloadMany as asyncio } from "./flags2_asyncio.ts";
+import { KeyboardInterrupt } from "./lib/exit.ts";
+import { ThreadPoolExecutor } from "./lib/futures.ts";
+const { Counter, downloadOne, main } = common;
 `;
 
 describe("a reader's own script", () => {
   it("may call main again: a run of its own, also after one that was interrupted", async () => {
     const { code, stdout, stderr } = await runOwn(
       await sharedProject(),
-      `${STYLES}
+      `${HEAD}
 const { args } = Deno;
 const run = async (style, line) => {
   args.splice(0, args.length, ...line.split(" "));
@@ -134,7 +140,7 @@ const run = async (style, line) => {
 await run(threadpool, "-s LOCAL -l 3");
 await run(asyncio, "-s ERROR -l 4");
 const interrupted = (...args) => {
-  delay(200).then(() => common.run.abort(new exit.KeyboardInterrupt(130)));
+  delay(200).then(() => common.run.abort(new KeyboardInterrupt(130)));
   return threadpool(...args);
 };
 await run(interrupted, "-s DELAY -a");
@@ -162,7 +168,7 @@ console.log(await new Response(Deno.stdin.readable).text());`,
     await using late = await siteAtFreePort("DELAY");
     const { code, stdout, stderr } = await runOwn(
       copy,
-      `${STYLES}
+      `${HEAD}
 await Deno.mkdir("called");
 Deno.chdir("called");
 const [local, late] = ["${local.url}", "${late.url}"];
@@ -200,7 +206,7 @@ for (const style of [sequential, threadpool, asyncio]) {
   it("with its main on a thread, too, is told what to do", async () => {
     const { code, stderr } = await runOwn(
       await sharedProject(),
-      `import { ThreadPoolExecutor } from "./lib/futures.ts";
+      `${HEAD}
 export const hang = () => new Promise(() => {});
 main(async () => {
   const options = { module: import.meta.url, permissions: "inherit" };
@@ -246,7 +252,7 @@ console.log("ended");
 Deno.exitCode = 0;`);
     const args = ["-s", site.url, "br", "us"];
     const copy = await sharedProject();
-    const { stdout, stderr } = await runOwn(copy, runs.join(""), args);
+    const { stdout, stderr } = await runOwn(copy, HEAD + runs.join(""), args);
     const [printed, told] = [stdout.split("ended\n"), stderr.split(/^1\n/m)];
     assertEquals([printed.at(-1), told.at(-1)], ["", ""]);
     for (const [i, [, onOutput, onError]] of table.entries()) {

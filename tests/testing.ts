@@ -291,19 +291,13 @@ export async function terminal(
  * project, to its end.
  */
 export async function runOwn(
-  { path }: TemporaryFolder,
+  { path }: { path: string },
   program: string,
   args: string[] = [],
   stdin = "",
-  name = "own.ts",
 ): Promise<Outcome> {
-  const imports = `import * as common from "./flags2_common.ts";
-import * as exit from "./lib/exit.ts";
-import { delay } from "@std/async/delay";
-const { Counter, downloadOne, main } = common;
-`;
-  await Deno.writeTextFile(`${path}/${name}`, imports + program);
-  const words = ["run", "-A", "--no-check", ...STD, name, ...args];
+  await Deno.writeTextFile(`${path}/own.ts`, program);
+  const words = ["run", "-A", "--no-check", ...STD, "own.ts", ...args];
   const child = spawn([Deno.execPath(), ...words], {
     cwd: path,
     env: { NO_COLOR: "1" },
