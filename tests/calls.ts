@@ -9,12 +9,8 @@ import { delay } from "@std/async/delay";
 /** An error with a class and fields of its own. */
 export class FlagError extends RangeError {
   override name = "FlagError";
-  constructor(
-    readonly status: number,
-    readonly cc: string,
-    options?: ErrorOptions,
-  ) {
-    super(`${cc}: ${status}`, options);
+  constructor(readonly status: number, readonly cc: string) {
+    super(`${cc}: ${status}`);
   }
 }
 
@@ -24,9 +20,9 @@ export class TimedOut extends Error {}
 /** An error that is its own cause, and does not let a field be set. */
 export class OwnIdeas extends Error {
   override cause = this;
-  /** Looks like a field of the copy. */
-  get status(): number {
-    return 1;
+  status = 2;
+  static {
+    Object.defineProperty(this.prototype, "status", { get: () => 1 });
   }
 }
 
@@ -42,17 +38,16 @@ export const FlagErrors = 7;
 const ERRORS: Record<string, () => unknown> = {
   FlagError: () => new FlagError(418, "BR"),
   NotFound: () => new Deno.errors.NotFound("no such file"),
-  TimedOut: () => new TimedOut("of the module"),
+  TimedOut: () => Object.assign(new TimedOut("it"), { f() {} }), // No copy of f.
   TypeError: () => new TypeError("of the runtime"),
   DOMException: () => new DOMException("too late", "TimeoutError"),
-  cause: () => new Error("outer", { cause: new FlagError(1, "IN") }),
-  uncopyable: () => Object.assign(new FlagError(500, "BR"), { f() {} }),
-  AggregateError: () =>
-    new AggregateError([new FlagError(2, "CN"), new TypeError(), 3], "three"),
-  "own ideas": () => {
-    const status = { value: 2, enumerable: true };
-    return Object.defineProperty(new OwnIdeas(), "status", status);
+  AggregateError: () => {
+    const errors = [new FlagError(2, "CN"), new TypeError(), 3];
+    return new AggregateError(errors, "three", {
+      cause: new FlagError(1, "IN"),
+    });
   },
+  "own ideas": () => new OwnIdeas(),
   "no class": () => new Nameless("7 is no class"),
   function: () => () => 1,
   symbol: () => Symbol("odd"),
@@ -92,11 +87,11 @@ export async function countCalls(ms: number): Promise<number> {
 
 let initial: unknown[] = [];
 
-/** What a pool calls first on each thread; late, as a careful one may be. */
+/** What a pool calls first on each thread; late, and its result cannot be copied. */
 export async function initialize(...args: unknown[]): Promise<unknown> {
   await delay(20);
   initial = args;
-  return () => {}; // It cannot be copied.
+  return () => {};
 }
 
 /** Its arguments. */
@@ -104,12 +99,10 @@ export function initialArguments(): unknown[] {
   return initial.map((arg) => arg instanceof AbortSignal ? arg.aborted : arg);
 }
 
-/** Never ends, unless it is given up. */
-export function wait(signal?: AbortSignal): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>();
-  if (signal?.aborted) resolve("given up");
-  signal?.addEventListener("abort", () => resolve("given up"));
-  return promise;
+/** Lasts a minute, unless it is given up. */
+export async function wait(signal?: AbortSignal): Promise<string> {
+  const options = signal && { signal };
+  return await delay(60_000, options).then(() => "over", () => "given up");
 }
 
 /** Returns, and leaves a rejection behind. */
@@ -139,10 +132,6 @@ export async function attempt(what: string): Promise<string> {
     sys: () => Deno.hostname(),
     ffi: () => Deno.dlopen("libc.so.6", {}),
   };
-  try {
-    await attempts[name]!();
-    return "ok";
-  } catch (error) {
-    return (error as Error).name;
-  }
+  return await Promise.try(attempts[name]!)
+    .then(() => "ok", (error) => error.name);
 }
