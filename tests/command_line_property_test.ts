@@ -4,7 +4,7 @@ import { describe, it } from "@std/testing/bdd";
 import fc from "npm:fast-check@4.10.2";
 import { type Args, processArgs, SERVERS } from "../flags2_common.ts";
 import { UsageError } from "../lib/argparse.ts";
-import { run, TemporaryFolder } from "./testing.ts";
+import { ROOT, run, TemporaryFolder } from "./testing.ts";
 
 /** The words of the options, their letters, and any characters at all. */
 const word = fc.oneof(
@@ -41,17 +41,6 @@ function read(...words: string[]): Args | string {
   }
 }
 
-function assertPlan(args: Args): void {
-  const { ccList, maxReq, server, timeout, verbose, help } = args;
-  assert(ccList.length >= 1 && ccList.length <= 676);
-  assertEquals(ccList, [...new Set(ccList)].sort());
-  assert(ccList.every((cc) => /^[A-Z]{2}$/.test(cc)));
-  assert(Number.isInteger(maxReq) && maxReq >= 1);
-  assert(timeout > 0 && timeout <= 86_400);
-  assert(Object.hasOwn(SERVERS, server));
-  assertEquals([typeof verbose, typeof help], ["boolean", "boolean"]);
-}
-
 function assertOneLine(message: string): void {
   assert(message.length < 700, message);
   assert(!/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(message), message);
@@ -64,7 +53,15 @@ describe("any command line", () => {
       fc.property(words, (words) => {
         const plan = read(...words);
         if (typeof plan === "string") return assertOneLine(plan);
-        assertPlan(plan);
+        const { ccList, maxReq, server, timeout, verbose, help } = plan;
+        assert(
+          ccList.length >= 1 && ccList.every((cc) => /^[A-Z]{2}$/.test(cc)),
+        );
+        assertEquals(ccList, [...new Set(ccList)].sort());
+        assert(Number.isInteger(maxReq) && maxReq >= 1);
+        assert(timeout > 0 && timeout <= 86_400);
+        assert(Object.hasOwn(SERVERS, server));
+        assertEquals([typeof verbose, typeof help], ["boolean", "boolean"]);
         plans++;
       }),
       { numRuns: 3000 },
@@ -96,25 +93,23 @@ describe("a script, given any command line,", () => {
     words.map((word) => word.toWellFormed().replaceAll("\0", ""))
   );
 
-  it("shows the help, or one error and the usage, and creates nothing", async () => {
+  it("shows the help of the README, or one error and the usage, and creates nothing", async () => {
     await using folder = new TemporaryFolder();
     const good = passable.map((words) => ["-h", ...words]);
     const bad = passable.filter((it) => typeof read(...it) === "string");
     const lines = [good, bad].flatMap((kind) => fc.sample(kind, 2));
+    const readme = await Deno.readTextFile(`${ROOT}/README.md`);
+    const [help] = readme.match(/^usage: flags2_asyncio[^]*?\n(?=```$)/m)!;
     await Promise.all(lines.map(async (line, i) => {
       const { code, stdout, stderr } = //
         await run("asyncio", line, { cwd: folder.path });
-      const [error, usage, ...rest] = stderr.split("\n");
       const told = JSON.stringify(line) + stderr;
-      assertEquals(code, i < 2 ? 0 : 2, told);
-      assert(
-        (i < 2 ? stdout : usage!).startsWith("usage: flags2_asyncio"),
-        told,
-      );
-      if (i < 2) return assertEquals(stderr, "", told);
+      if (i < 2) return assertEquals([code, stdout, stderr], [0, help, ""]);
+      const [error, usage, ...rest] = stderr.split("\n");
+      assertEquals([code, stdout, rest], [2, "", [""]], told);
       assert(error!.startsWith("*** Usage error: "), told);
       assertOneLine(error!);
-      assertEquals([stdout, rest], ["", [""]], told);
+      assert(help.startsWith(`${usage}\n`), told);
     }));
     assertEquals(await folder.list("."), []);
   });
