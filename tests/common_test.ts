@@ -84,25 +84,16 @@ describe("initialReport", () => {
 });
 
 describe("finalReport", () => {
-  const table: [Counter, notTried: number, elapsed: number, lines: string][] = [
-    [new Counter(20), 0, 0.1, "20 flags downloaded.|Elapsed time: 0.10s"],
-    [
-      new Counter(1, 1, 1),
-      1,
-      1.726,
-      "1 flag downloaded.|1 not found.|1 error.|1 not tried.|Elapsed time: 1.73s",
-    ],
-    [
-      new Counter(0, 35, 27),
-      12,
-      75,
-      "0 flags downloaded.|35 not found.|27 errors.|12 not tried.|Elapsed time: 75.00s",
-    ],
+  const table: [Counter, notTried: number, lines: string][] = [
+    [new Counter(20), 0, "20 flags downloaded."],
+    [new Counter(1, 0, 1), 1, "1 flag downloaded.|1 error.|1 not tried."],
+    [new Counter(0, 35, 27), 0, "0 flags downloaded.|35 not found.|27 errors."],
   ];
-  for (const [counter, notTried, elapsed, lines] of table) {
+  for (const [counter, notTried, lines] of table) {
     it(`says ${lines}`, () => {
-      const report = finalReport(counter, notTried, elapsed);
-      assertEquals(report, ["-".repeat(20), ...lines.split("|")].join("\n"));
+      const elapsed = "Elapsed time: 2.10s";
+      const report = ["-".repeat(20), ...lines.split("|"), elapsed].join("\n");
+      assertEquals(finalReport(counter, notTried, 2.096), report);
     });
   }
 });
