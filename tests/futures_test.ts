@@ -2,7 +2,6 @@ import {
   assert,
   assertEquals,
   assertRejects,
-  assertStrictEquals,
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
@@ -30,7 +29,7 @@ import {
   wait,
   whichThread,
 } from "./calls.ts";
-import { resultOf } from "./testing.ts";
+import { replaced, resultOf } from "./testing.ts";
 
 const module = import.meta.resolve("./calls.ts");
 
@@ -63,16 +62,20 @@ describe("a Future", () => {
     let calls = 0;
     const seen: unknown[] = [];
     const future = new LazyFuture(() => ++calls);
-    future.addDoneCallback((it) => seen.push(it, it.done));
+    using _ = replaced(console, "error", (error: unknown) => seen.push(error));
+    future.addDoneCallback(() => {
+      throw "printed";
+    });
+    future.addDoneCallback((it) => seen.push(it === future, it.done));
     await delay(1);
     assertEquals([calls, future.done, future.cancelled], [0, false, false]);
     await Promise.all([future.start(), future.start()]);
     await future.start();
     assertEquals([calls, future.done, future.cancelled], [1, true, false]);
     assertEquals([future.result(), future.result()], [1, 1]);
-    future.addDoneCallback((it) => seen.push(it));
+    future.addDoneCallback((it) => seen.push(it === future));
     await delay(0);
-    assertEquals(seen, [future, true, future]);
+    assertEquals(seen, [true, true, "printed", true]);
   });
 
   it("that is not done names the loop that waits for it, and the loop does", async () => {
@@ -161,7 +164,7 @@ describe("ThreadPoolExecutor", () => {
     const future = executor.submit(whichThread, 1);
     assertEquals([future.done, "start" in future], [false, false]);
     for await (const done of asCompleted([future])) {
-      assertStrictEquals(done, future);
+      assert(done === future);
     }
     assert(future.result() !== await whichThread(1));
   });
@@ -242,7 +245,7 @@ describe("ThreadPoolExecutor", () => {
       resultOf(executor.submit(fail, what)).catch((error) => error);
     for (const [what, Class, text, fields] of thrown) {
       const error = await failure(what);
-      assertStrictEquals(error.constructor, Class);
+      assert(error.constructor === Class, error);
       assertEquals(`${error}`, text);
       assertEquals(Object.entries(error), Object.entries(fields));
       assertStringIncludes(error.stack, "calls.ts");

@@ -17,30 +17,20 @@ declare module "@std/assert*" {
     expected: RegExp,
     msg?: string,
   ): void;
-  export function assertRejects(
-    fn: () => PromiseLike<unknown>,
-    msg?: string,
-  ): Promise<unknown>;
   export function assertRejects<E extends Error = Error>(
     fn: () => PromiseLike<unknown>,
-    ErrorClass: Class<E>,
+    ErrorClass?: Class<E>,
     msgIncludes?: string,
     msg?: string,
   ): Promise<E>;
-  export function assertStrictEquals<T>(
-    actual: unknown,
-    expected: T,
-    msg?: string,
-  ): asserts actual is T;
   export function assertStringIncludes(
     actual: string,
     expected: string,
     msg?: string,
   ): void;
-  export function assertThrows(fn: () => unknown, msg?: string): unknown;
   export function assertThrows<E extends Error = Error>(
     fn: () => unknown,
-    ErrorClass: Class<E>,
+    ErrorClass?: Class<E>,
     msgIncludes?: string,
     msg?: string,
   ): E;
