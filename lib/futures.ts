@@ -210,6 +210,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   #queue: ReadableStreamDefaultController<Future<unknown>> | undefined;
   #broken: BrokenThreadPool | undefined;
   #exports: Exports | Promise<Exports> | undefined;
+  #idle = new AbortController();
   #calls = 0;
 
   /**
@@ -263,6 +264,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   ): Future<R> {
     if (!this.#queue) throw new Error("the pool is shut down");
     if (this.#broken) throw this.#broken;
+    this.#idle.abort();
     const future = new Future(async () => {
       const exports = await this.#exports;
       const isOther = exports !== undefined && exports[fn.name] !== fn;
@@ -305,18 +307,20 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     this.#queue?.close();
     this.#queue = undefined;
     for await (const _ of asCompleted(this.#pending));
+    this.#idle.abort();
     for (const thread of this.#threads) this.#end(thread);
   }
 
   #endWhenIdle(): void {
-    const calls = this.#calls;
+    this.#idle.abort();
+    if (!this.#queue) return; // Else the program would wait for the timer.
+    const { signal } = this.#idle = new AbortController();
     // Much cheaper than the first `setTimeout` of a program.
     AbortSignal.timeout(MAX_IDLE).addEventListener("abort", () => {
-      if (calls !== this.#calls) return;
       for (const thread of this.#threads) {
         if (thread.calls.size === 0) this.#end(thread);
       }
-    });
+    }, { signal });
   }
 
   /** The thread with the fewest calls, or a new one when all have some. */
