@@ -50,12 +50,14 @@ Deno.connect = async (options) => {
   try {
     return await connect(options);
   } catch (error) {
-    await new Promise((_, reject) => {
-      options.signal?.addEventListener("abort", () => reject(error), {
-        once: true,
-      });
-      Deno.unrefTimer(setTimeout(reject, 60_000, error));
-    });
+    const { promise, reject } = Promise.withResolvers();
+    const refuse = () => reject(error);
+    options.signal?.addEventListener("abort", refuse);
+    Deno.unrefTimer(setTimeout(refuse, 60_000));
+    // Else its timer, a request's of 10 s, would keep the program.
+    await promise.finally(() =>
+      options.signal?.removeEventListener("abort", refuse)
+    );
   }
 };`,
     );
