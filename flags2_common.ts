@@ -277,12 +277,12 @@ export async function main(
 ): Promise<void> {
   if (!Deno.mainModule) throw new Error(UNGUARDED); // This is a thread.
   const parser = argumentParser(defaultConcurReq);
-  exemptLocalhost();
   run = newRun({ id: crypto.randomUUID().slice(0, 8), revive: ensureSite });
-  using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, run.id));
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
     if (args.help) return printLine(parser.help);
+    exemptLocalhost();
+    using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, run.id));
     const { ccList, server, verbose } = args;
     const baseUrl = SERVERS[server] ?? server;
     const concurReq = Math.min(args.maxReq, maxConcurReq, ccList.length);
