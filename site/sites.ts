@@ -4,16 +4,13 @@
  * @module
  */
 
-/** A site, and what becomes of its requests. Each meets one of three fates. */
+/** A site. Each of its requests fails, or is answered late or at once. */
 export interface Site {
   /** Where it listens. */
   port: number;
   /** Share of the requests that are answered with an HTTP error, 0 to 1. */
   errors: number;
-  /**
-   * Share of the requests that are answered late, 0 to 1; the rest is answered
-   * at once.
-   */
+  /** Share of the requests that are answered late, 0 to 1. */
   late: number;
   /** How late, in seconds. */
   delay: number;
