@@ -307,13 +307,12 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     this.#queue?.close();
     this.#queue = undefined;
     for await (const _ of asCompleted(this.#pending));
-    this.#idle.abort();
+    this.#idle.abort(); // Else the program would wait for the timer.
     for (const thread of this.#threads) this.#end(thread);
   }
 
   #endWhenIdle(): void {
     this.#idle.abort();
-    if (!this.#queue) return; // Else the program would wait for the timer.
     const { signal } = this.#idle = new AbortController();
     // Much cheaper than the first `setTimeout` of a program.
     AbortSignal.timeout(MAX_IDLE).addEventListener("abort", () => {

@@ -8,9 +8,9 @@
 const EXTENSION = 0x21, IMAGE = 0x2c, TRAILER = 0x3b;
 
 /**
- * Whether that is a GIF with an image, up to its trailer. The blocks are walked through, as
- * the trailer's byte stands within most images, too; what follows it is harmless,
- * and some encoders leave something there.
+ * Whether that is a GIF with an image, up to its trailer. The blocks are walked
+ * through, as the trailer's byte stands within most images, too; what follows it
+ * is harmless, and some encoders leave something there.
  */
 export function isWholeGif(image: Uint8Array): boolean {
   const signature = String.fromCharCode(...image.subarray(0, 6));

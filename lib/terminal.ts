@@ -1,6 +1,7 @@
 /**
  * What a program may write where: colour, and lines that are redrawn, on a
- * terminal only; and how it writes when the other end is slow or gone.
+ * terminal only; how it writes when the other end is slow or gone; and how a word
+ * from elsewhere can stand in a line.
  *
  * @module
  */

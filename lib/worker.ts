@@ -7,8 +7,9 @@
 
 /**
  * The pool to a thread: make this call, or, without a name, abort its signal. The
- * function may be another one of that name, as its text tells where the pool cannot;
- * `signalAt` is the place of an `AbortSignal`, or -1; an `initial` call comes first.
+ * function may be another one of that name: where the pool cannot tell, its text
+ * does. `signalAt` is the place of an `AbortSignal`, or -1; an `initial` call comes
+ * before all others.
  */
 export type Call = {
   id: number;
@@ -24,8 +25,9 @@ export type Call = {
 export type Answer = { id?: number; value?: unknown; thrown?: Copy };
 
 /**
- * What was thrown: a value, or several, or an `Error` in its parts, as it would lose
- * its fields and its class, which the module exports, or the runtime, or nobody.
+ * What was thrown: a value, or several, or an `Error` in its parts, as it would
+ * lose its fields and its class. That is one that the module exports, or the
+ * runtime's, or not known.
  */
 export type Copy = {
   value?: unknown;

@@ -87,7 +87,7 @@ export async function countCalls(ms: number): Promise<number> {
 
 let initial: unknown[] = [];
 
-/** What a pool calls first on each thread; late, and its result cannot be copied. */
+/** What a pool calls first; late, and its result cannot be copied. */
 export async function initialize(...args: unknown[]): Promise<unknown> {
   await delay(20);
   initial = args;

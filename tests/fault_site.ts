@@ -66,7 +66,7 @@ function twiceZipped(cc: string): Uint8Array {
   return Buffer.concat([gzipSync(part), gzipSync(rest)]);
 }
 
-/** The first 1,000 MB of zeros without end, zipped: each is a part of the stream. */
+/** The first 1,000 MB of endless zeros, zipped: each is a part of the stream. */
 function bomb(): Uint8Array {
   const open = { finishFlush: constants.Z_SYNC_FLUSH };
   const zeros = Array(1000).fill(deflateRawSync(ZEROS, open));

@@ -326,6 +326,20 @@ describe("ThreadPoolExecutor", () => {
     assertEquals(listeners.size, 0);
   });
 
+  it("leaves no timer when it is closed, which the program would wait for", async () => {
+    const timers: AbortSignal[] = [];
+    const addEventListener = (
+      _type: string,
+      _end: unknown,
+      options: { signal: AbortSignal },
+    ) => timers.push(options.signal);
+    using _ = replaced(AbortSignal, "timeout", () => ({ addEventListener }));
+    const closed = pool(1);
+    await resultOf(closed.submit(add, 1, 2));
+    await closed[Symbol.asyncDispose]();
+    assertEquals([...new Set(timers.map(({ aborted }) => aborted))], [true]);
+  });
+
   it("fails the calls on a thread that dies, and no others", async () => {
     await using executor = pool(2);
     for (const how of ["close", "exit", "throw", "reject"]) {

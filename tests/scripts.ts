@@ -24,10 +24,7 @@ let ports = 0;
  * takes one for each connection, and so the next moment perhaps this one.
  */
 export function freePort(): number {
-  const files = Array.from(
-    Deno.readDirSync(`${ROOT}/tests`),
-    ({ name }) => name,
-  )
+  const files = [...Deno.readDirSync(`${ROOT}/tests`)].map(({ name }) => name)
     .filter((name) => name.endsWith("_test.ts")).sort();
   const place = files.indexOf(Deno.mainModule.replace(/^.*\//, ""));
   for (;;) {

@@ -1,6 +1,4 @@
-/**
- * Types of @std/assert, as JSR has them: see lib/std.d.ts.
- */
+/** Types of @std/assert, as JSR has them: see lib/std.d.ts. */
 
 declare module "@std/assert*" {
   // deno-lint-ignore no-explicit-any
@@ -23,11 +21,7 @@ declare module "@std/assert*" {
     msgIncludes?: string,
     msg?: string,
   ): Promise<E>;
-  export function assertStringIncludes(
-    actual: string,
-    expected: string,
-    msg?: string,
-  ): void;
+  export function assertStringIncludes(actual: string, expected: string): void;
   export function assertThrows<E extends Error = Error>(
     fn: () => unknown,
     ErrorClass?: Class<E>,
