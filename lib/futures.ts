@@ -5,7 +5,6 @@
  * @module
  */
 
-import { pooledMap } from "@std/async/pool";
 import type { Answer, Call, Copy } from "./worker.ts";
 
 /** Makes a future's call, once; fulfilled when it has ended, never rejected. */
@@ -38,9 +37,9 @@ export class Future<R> {
       this.#outcome = await this.#call();
       this.#state = "returned";
     } catch (error) {
+      this.#outcome = error;
       const isAbort = error instanceof DOMException &&
         error.name === "AbortError";
-      this.#outcome = error;
       this.#state = isAbort ? "cancelled" : "raised";
     }
     this.#ended.resolve();
@@ -206,11 +205,11 @@ const MAX_IDLE = 100;
 export class ThreadPoolExecutor implements AsyncDisposable {
   readonly #options: ThreadPoolOptions & { module: string };
   readonly #threads = new Set<Thread>();
-  readonly #pending = new Set<Future<unknown>>();
-  #queue: ReadableStreamDefaultController<Future<unknown>> | undefined;
+  readonly #queue: Future<unknown>[] = [];
+  readonly #running = new Set<Future<unknown>>();
+  readonly #shutdown = new AbortController();
   #broken: BrokenThreadPool | undefined;
   #exports: Exports | Promise<Exports> | undefined;
-  #idle = new AbortController();
   #calls = 0;
 
   /**
@@ -237,11 +236,6 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     // That waits for the end of a main module, which may wait for this pool.
     if (module !== Deno.mainModule) this.#exports = imported;
     else imported.then((exports) => this.#exports = exports);
-    const queue = new ReadableStream<Future<unknown>>({
-      start: (controller) => void (this.#queue = controller),
-    });
-    // It goes on whether or not anybody reads what it yields.
-    pooledMap(maxWorkers, queue, start);
   }
 
   /**
@@ -262,21 +256,16 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     fn: (...args: A) => R | Promise<R>,
     ...args: A
   ): Future<R> {
-    if (!this.#queue) throw new Error("the pool is shut down");
+    if (this.#shutdown.signal.aborted) throw new Error("the pool is shut down");
     if (this.#broken) throw this.#broken;
-    this.#idle.abort();
     const future = new Future(async () => {
       const exports = await this.#exports;
       const isOther = exports !== undefined && exports[fn.name] !== fn;
       if (this.#broken) throw this.#broken;
       return await this.#post(this.#leastBusy(), fn, args, { isOther }) as R;
     });
-    this.#pending.add(future);
-    future.addDoneCallback(() => {
-      this.#pending.delete(future);
-      if (this.#pending.size === 0) this.#endWhenIdle();
-    });
-    this.#queue.enqueue(future);
+    this.#queue.push(future);
+    if (this.#running.size < this.#options.maxWorkers) this.#makeCalls();
     return future;
   }
 
@@ -304,22 +293,31 @@ export class ThreadPoolExecutor implements AsyncDisposable {
 
   /** Wait for the calls, then end the threads. Further calls are refused. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#queue?.close();
-    this.#queue = undefined;
-    for await (const _ of asCompleted(this.#pending));
-    this.#idle.abort(); // Else the program would wait for the timer.
+    this.#shutdown.abort();
+    const futures = [...this.#running, ...this.#queue];
+    for await (const _ of asCompleted(futures));
     for (const thread of this.#threads) this.#end(thread);
   }
 
+  /** Make calls of the queue, one after the other, as long as there are some. */
+  async #makeCalls(): Promise<void> {
+    for (let future; (future = this.#queue.shift());) {
+      this.#running.add(future);
+      await start(future);
+      this.#running.delete(future);
+    }
+    if (this.#running.size === 0) this.#endWhenIdle();
+  }
+
   #endWhenIdle(): void {
-    this.#idle.abort();
-    const { signal } = this.#idle = new AbortController();
+    const calls = this.#calls;
     // Much cheaper than the first `setTimeout` of a program.
     AbortSignal.timeout(MAX_IDLE).addEventListener("abort", () => {
+      if (this.#calls !== calls) return;
       for (const thread of this.#threads) {
         if (thread.calls.size === 0) this.#end(thread);
       }
-    }, { signal });
+    }, { signal: this.#shutdown.signal });
   }
 
   /** The thread with the fewest calls, or a new one when all have some. */
@@ -344,14 +342,15 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const id = this.#calls++;
     const signalAt = args.findIndex((arg) => arg instanceof AbortSignal);
     const signal = args[signalAt] as AbortSignal | undefined;
-    const abort = () => worker.postMessage({ id } satisfies Call);
+    const post = (call: Call) => worker.postMessage(call);
+    const abort = () => post({ id });
     const forget = () => signal?.removeEventListener("abort", abort);
     if (initial) thread.forget = forget;
     const answer = Promise.withResolvers<unknown>();
     try {
       const copies = args.map((arg, i) => i === signalAt ? null : arg);
       const call = { id, name: fn.name, text: String(fn), isOther, initial };
-      worker.postMessage({ ...call, args: copies, signalAt } satisfies Call);
+      post({ ...call, args: copies, signalAt });
       calls.set(id, answer);
       if (signal?.aborted) abort();
       signal?.addEventListener("abort", abort);

@@ -118,10 +118,12 @@ export async function startSite(
     read: [ROOT, realPath(ROOT)],
   };
   requirePermissions(permissions);
-  // Not before it is needed: most of its code is for the thread.
-  const { serveSite, untilAborted } = await import("./serve.ts");
-  await using stack = new AsyncDisposableStack();
+  // By its URL, else it would be loaded before it is needed.
   const module = import.meta.resolve("./serve.ts");
+  const { serveSite, untilAborted }: typeof import("./serve.ts") = await import(
+    module
+  );
+  await using stack = new AsyncDisposableStack();
   const thread = new ThreadPoolExecutor({ maxWorkers: 1, module, permissions });
   stack.use(thread);
   // Without the signal: requests are given up before the site is.
