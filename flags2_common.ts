@@ -277,16 +277,16 @@ export async function main(
 ): Promise<void> {
   if (!Deno.mainModule) throw new Error(UNGUARDED); // This is a thread.
   const parser = argumentParser(defaultConcurReq);
-  run = newRun({ id: crypto.randomUUID().slice(0, 8), revive: ensureSite });
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
     if (args.help) return printLine(parser.help);
+    const { ccList, server, timeout, verbose } = args;
+    const id = crypto.randomUUID().slice(0, 8);
+    run = newRun({ id, timeout, revive: ensureSite });
     exemptLocalhost();
-    using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, run.id));
-    const { ccList, server, verbose } = args;
+    using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, id));
     const baseUrl = SERVERS[server] ?? server;
     const concurReq = Math.min(args.maxReq, maxConcurReq, ccList.length);
-    run.timeout = args.timeout;
     const { host } = new URL(baseUrl);
     requirePermissions({ ...DOWNLOAD_PERMISSIONS, net: [host] });
     await makeFolder(DEST_DIR);
