@@ -4,13 +4,6 @@
  * JSR its own types are read.
  */
 
-declare module "@std/async/delay*" {
-  export function delay(
-    ms: number,
-    options?: { signal?: AbortSignal },
-  ): Promise<void>;
-}
-
 declare module "@std/async/pool*" {
   export function pooledMap<T, R>(
     poolLimit: number,

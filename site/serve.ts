@@ -10,7 +10,6 @@
  */
 
 import "../lib/version.ts";
-import { delay } from "@std/async/delay";
 import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { warnLine } from "../lib/terminal.ts";
@@ -21,6 +20,7 @@ import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
 
 const FLAGS = `${ROOT}/flags`;
 const ERRORS = [500, 501, 502, 503];
+const delay = (ms: number) => new Promise((next) => setTimeout(next, ms));
 const FLAG = /^\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
 /**

@@ -22,10 +22,10 @@ const TARGET = /^jsr:@std\/(\w+)@(\d+\.\d+\.\d+)(?:\/(.+))?$/;
 async function jsrAnswers(): Promise<Map<string, string>> {
   const answers = new Map<string, string>();
   const packages: Record<string, { exports: object; manifest: object }> = {};
-  for (const [name, target] of Object.entries(npm)) {
+  for (const name of Object.keys(npm)) {
     const [, folder, version, entry] = jsr[name]!.match(TARGET)!;
-    // Only the tests import @std/assert, which has no entry, and the stand-in.
-    if (!entry || !target.startsWith("npm:")) continue;
+    // Only tests import delay, @std/assert, which has no entry, and the stand-in.
+    if (!/^(pool|parse-args|colors)$/.test(entry!)) continue;
     const code = await Deno.readTextFile(new URL(import.meta.resolve(name)));
     const file = `/${entry}.js`;
     const bytes = new TextEncoder().encode(code);
@@ -55,7 +55,7 @@ describe("imports.jsr.json", () => {
   // On Windows its cache, where a link to the running Deno is, would stay.
   const canRun = STD[0] === "--frozen" && Deno.build.os !== "windows";
   const itRuns = itIf(canRun, "npm's @std, and not Windows");
-  itRuns("runs a script, and its threads, without npm", async () => {
+  itRuns("runs a script, and a site's thread, without npm", async () => {
     const answers = await jsrAnswers();
     const asked = new Set<string>();
     await using server = Deno.serve(
@@ -71,7 +71,7 @@ describe("imports.jsr.json", () => {
     await using cache = new TemporaryFolder();
     const { path } = await sharedProject();
     const map = `--import-map=${ROOT}/imports.jsr.json`;
-    const { code, stdout, stderr } = await run("threadpool", ["-l", "5"], {
+    const { code, stdout, stderr } = await run("asyncio", ["-l", "5"], {
       cwd: path,
       root: path,
       permissions: ["-P", `--allow-import=${host}`, map, "--no-lock"],

@@ -1,4 +1,11 @@
-/** Types of @std/assert, as JSR has them: see lib/std.d.ts. */
+/** Types of what tests use of @std, as JSR has them: see lib/std.d.ts. */
+
+declare module "@std/async/delay*" {
+  export function delay(
+    ms: number,
+    options?: { signal?: AbortSignal },
+  ): Promise<void>;
+}
 
 declare module "@std/assert*" {
   // deno-lint-ignore no-explicit-any
