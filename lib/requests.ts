@@ -62,9 +62,6 @@ const MAX_BYTES = 16 * 1024 * 1024;
 /** The content codings that are undone: x-gzip here, the others by `fetch`. */
 const DECODED = /^(gzip|br|x-gzip)$/i;
 
-/** What servers send for no coding at all. */
-const NO_CODING = /^(identity|none|)$/i;
-
 /**
  * What `fetch` says of a connection that was closed before an answer began. Of
  * what the system says only the number counts: the text is in the user's language.
@@ -189,14 +186,9 @@ async function ask(
 async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   const { body, headers } = response;
   const coding = headers.get("content-encoding") ?? "";
-  const isCoded = DECODED.test(coding);
-  if (!isCoded && !NO_CODING.test(coding)) {
-    await body?.cancel();
-    throw new ConnectionError(`Unknown content coding: ${quote(coding)}`);
-  }
   // In one go is faster than chunk by chunk, where the length can be trusted.
   const length = Number(headers.get("content-length") ?? Infinity);
-  const isPlain = !isCoded && !headers.has("transfer-encoding");
+  const isPlain = !DECODED.test(coding) && !headers.has("transfer-encoding");
   if (isPlain && length <= MAX_BYTES) {
     const bytes = await response.bytes();
     // On HTTP/2 it just ends where the server has reset the stream.
