@@ -22,22 +22,15 @@ const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
  */
 const HANDED_ON = 250;
 
-/** Python's exception for Ctrl-C; here for the other signals, too. */
-export class KeyboardInterrupt extends Error {
-  static {
-    this.prototype.name = "KeyboardInterrupt";
-  }
-
-  /** The process's status. */
-  constructor(readonly exitStatus: number) {
-    super("interrupted");
-  }
-}
-
-/** Python's exception for an end with a message and status 1. */
+/** Python's exception for an end with a message, or none, and a status. */
 export class SystemExit extends Error {
   static {
     this.prototype.name = "SystemExit";
+  }
+
+  /** The process's status is 1 by default. */
+  constructor(message: string, readonly exitStatus = 1) {
+    super(message);
   }
 }
 
@@ -59,7 +52,7 @@ let isListening = false;
 
 /**
  * Abort a run at the first Ctrl-C (or SIGTERM and the like; SIGHUP unless that is
- * ignored) with a {@linkcode KeyboardInterrupt}, and end the process at the second.
+ * ignored) with a {@linkcode SystemExit}, and end the process at the second.
  *
  * @param cleanUp Called before the process is ended.
  * @returns After its `using` block the first Ctrl-C ends the process.
@@ -100,7 +93,7 @@ function interrupt(exitStatus: number): void {
     }
   }
   interrupted = performance.now();
-  run.abort(new KeyboardInterrupt(exitStatus));
+  run.abort(new SystemExit("", exitStatus));
 }
 
 /** What only a mistake in a program throws; a subclass is not meant. */
@@ -116,12 +109,9 @@ const OS_ERROR = / \(os error \d+\)/;
  * can only be a mistake in the program is told with its stack, as in Python.
  */
 export function reportError(error: unknown, usage: string): void {
-  Deno.exitCode = error instanceof KeyboardInterrupt
-    ? error.exitStatus
-    : error instanceof UsageError
-    ? 2
-    : 1;
-  if (error instanceof KeyboardInterrupt) return;
+  const status = error instanceof UsageError ? 2 : 1;
+  Deno.exitCode = error instanceof SystemExit ? error.exitStatus : status;
+  if (error instanceof SystemExit && !error.message) return;
   const isThere = isTerminal(Deno.stderr);
   const message = error instanceof Error ? error.message : "";
   const isMistake = !(error instanceof Error) ||

@@ -121,7 +121,7 @@ import * as common from "./flags2_common.ts";
 import { downloadMany as sequential } from "./flags2_sequential.ts";
 import { downloadMany as threadpool } from "./flags2_threadpool.ts";
 import { downloadMany as asyncio } from "./flags2_asyncio.ts";
-import { KeyboardInterrupt } from "./lib/exit.ts";
+import { SystemExit } from "./lib/exit.ts";
 import { ThreadPoolExecutor } from "./lib/futures.ts";
 const { Counter, downloadOne, main } = common;
 `;
@@ -140,7 +140,7 @@ const run = async (style, line) => {
 await run(threadpool, "-s LOCAL -l 3");
 await run(asyncio, "-s ERROR -l 4");
 const interrupted = (...args) => {
-  delay(200).then(() => common.run.abort(new KeyboardInterrupt(130)));
+  delay(200).then(() => common.run.abort(new SystemExit("", 130)));
   return threadpool(...args);
 };
 await run(interrupted, "-s DELAY -a");
