@@ -288,7 +288,12 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       if (items.some(({ done }) => done)) break;
       futures.push(this.submit(fn, ...items.map(({ value }) => value) as A));
     }
-    return inOrder(futures);
+    return async function* () {
+      for (const future of futures) {
+        for await (const _ of asCompleted([future]));
+        yield future.result();
+      }
+    }();
   }
 
   /** Wait for the calls, then end the threads. Further calls are refused. */
@@ -326,9 +331,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       a.calls.size - b.calls.size
     );
     const isFull = this.#threads.size === MAX_THREADS;
-    return thread && (isFull || thread.calls.size === 0)
-      ? thread
-      : this.#start();
+    return isFull || thread?.calls.size === 0 ? thread! : this.#start();
   }
 
   /** Make a call on a thread; with `initial`, its signal is the thread's. */
@@ -413,20 +416,13 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   }
 }
 
-async function* inOrder<R>(futures: Future<R>[]): AsyncGenerator<R, void> {
-  for (const future of futures) {
-    for await (const _ of asCompleted([future]));
-    yield future.result();
-  }
-}
-
 /** What was thrown on a thread, of its class again. */
 function rebuilt(copy: Copy, exports: Exports): unknown {
-  const { value, items, fields, className = "Error", isExported } = copy;
+  const { value, items, fields, className = "Error" } = copy;
   if (items) return items.map((it) => rebuilt(it, exports));
   if (!fields) return value;
-  const places: Exports[] = isExported ? [exports] : [Deno.errors, globalThis];
-  const Class = places.find((it) => it[className])?.[className] ?? Error;
+  const places: Exports[] = [exports, Deno.errors, globalThis];
+  const Class = places.find((it) => it[className])![className];
   const [name, message] = [fields.name?.value, fields.message?.value];
   const error = Class === DOMException
     ? new DOMException(`${message}`, `${name}`) // An Error cannot become one.

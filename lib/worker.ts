@@ -26,15 +26,13 @@ export type Answer = { id?: number; value?: unknown; thrown?: Copy };
 
 /**
  * What was thrown: a value, or several, or an `Error` in its parts, as it would
- * lose its fields and its class. That is one that the module exports, or the
- * runtime's, or not known.
+ * lose its fields and its class, one that the module exports or the runtime's.
  */
 export type Copy = {
   value?: unknown;
   items?: Copy[];
   fields?: Record<string, Copy>;
   className?: string;
-  isExported?: boolean;
 };
 
 const thread = self as unknown as Worker & { name: string; close(): void };
@@ -97,7 +95,6 @@ function copyOf(thrown: unknown, depth = 0): Copy {
       (place as typeof exports)[name] === thrown.constructor;
     return {
       fields: Object.fromEntries(fields),
-      isExported: isIn(exports),
       ...[exports, Deno.errors, globalThis].some(isIn) && { className: name },
     };
   } catch { // It cannot be copied, or not even be read.
