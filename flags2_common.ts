@@ -7,7 +7,7 @@
 
 import "./lib/version.ts";
 import { green, red, yellow } from "@std/fmt/colors";
-import { ArgumentParser } from "./lib/argparse.ts";
+import { ArgumentParser, number, oneOf, urlOr } from "./lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "./lib/exit.ts";
 import { isWholeGif, makeFolder } from "./lib/files.ts";
 import { removeTemporary, writeWhole } from "./lib/files.ts";
@@ -205,37 +205,37 @@ export function expandCcArgs(
 
 // deno-lint-ignore explicit-function-return-type
 function argumentParser(defaultConcurReq: number) {
-  const bounds = { whole: true, min: 1 };
+  const read = (cc: string) => cc.match(/^[A-Z]{1,2}$/i)?.[0];
+  const type = number("a whole number >= 1", (n) => n >= 1 && n % 1 === 0);
+  const label = oneOf(Object.keys(SERVERS).sort());
   return new ArgumentParser({
     description:
       "Download flags for country codes. Default: top 20 countries by population.",
     positional: {
       metavar: "CC",
-      pattern: /^[A-Z]{1,2}$/i,
-      rule: "A to Z or AA to ZZ",
+      type: { rule: "A to Z or AA to ZZ", read },
       help: "country code or 1st letter (eg. B for BA...BZ)",
     },
   }, {
     all: { flag: "-a", help: "get all available flags (AD to ZW)" },
     every: { flag: "-e", help: "get flags for every possible code (AA...ZZ)" },
-    limit: { flag: "-l N", bounds, help: "limit to N first codes" },
+    limit: { flag: "-l N", type, help: "limit to N first codes" },
     max_req: {
       flag: "-m CONCURRENT",
-      bounds,
+      type,
       default: defaultConcurReq,
       help: "maximum concurrent requests (default=%(default)s)",
     },
     server: {
       flag: "-s LABEL",
-      choices: Object.keys(SERVERS).sort(),
-      url: true,
+      type: urlOr(label),
       default: DEFAULT_SERVER,
-      help: "Server to hit; one of %(choices)s\n(default=%(default)s)\n" +
+      help: `Server to hit; ${label.rule}\n(default=%(default)s)\n` +
         "or the base URL of another, http(s)://HOST/PATH",
     },
     timeout: {
       flag: "-t SECONDS",
-      bounds: { exclusiveMin: 0, max: 86_400 },
+      type: number("a number > 0 and <= 86400", (n) => n > 0 && n <= 86_400),
       default: 10,
       help: "give up on a request after SECONDS (default=%(default)s)",
     },

@@ -14,31 +14,23 @@ export class UsageError extends Error {
   }
 }
 
-/** What numbers an option takes. */
-export interface Bounds {
-  /** No fraction. */
-  whole?: boolean;
-  /** The smallest. */
-  min?: number;
-  /** The largest. */
-  max?: number;
-  /** A bound that is itself too small. */
-  exclusiveMin?: number;
+/** How a word is read, as Python's `type` argument does. */
+export interface Type<Value> {
+  /** What the word must be, for the message: `a number > 0`. */
+  rule: string;
+  /** The value of a word; nothing when it breaks the rule. */
+  read(word: string): Value | undefined;
 }
 
 /** An option. */
 export interface Option {
   /** Its short name and, if it takes a value, what that is called: `-l N`. */
   flag: `-${string}`;
-  /** Its value is a number, within these. */
-  bounds?: Bounds;
-  /** Its value is one of these words, in any case. */
-  choices?: readonly string[];
-  /** Its value may be the URL of a web site's folder, too. */
-  url?: boolean;
+  /** What its value is; by default any text. */
+  type?: Type<unknown>;
   /** Its value when none is given. */
   default?: string | number;
-  /** What it does; `%(default)s` and `%(choices)s` are as in Python. */
+  /** What it does; `%(default)s` is as in Python. */
   help: string;
 }
 
@@ -46,7 +38,7 @@ export interface Option {
 export type Parsed<T extends Record<string, Option>> =
   & {
     [Name in keyof T]: T[Name]["flag"] extends `${string} ${string}` ?
-        | (T[Name] extends { bounds: Bounds } ? number : string)
+        | (T[Name] extends { type: Type<infer Value> } ? Value : string)
         | (T[Name] extends { default: string | number } ? never : undefined)
       : boolean;
   }
@@ -60,10 +52,8 @@ export interface Program {
   positional?: {
     /** What one is called. */
     metavar: string;
-    /** What they all must match; by default anything. */
-    pattern?: RegExp;
-    /** The pattern in words, for the message: `A to Z`. */
-    rule?: string;
+    /** What each is. */
+    type: Type<string>;
     /** What they mean. */
     help: string;
   };
@@ -78,12 +68,12 @@ const HELP: Option = { flag: "-h", help: "show this help message and exit" };
  *
  * @example
  * ```ts
- * import { ArgumentParser } from "./argparse.ts";
+ * import { ArgumentParser, number } from "./argparse.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const parser = new ArgumentParser({ description: "Download flags." }, {
  *   all: { flag: "-a", help: "get all flags" },
- *   limit: { flag: "-l N", bounds: { min: 1 }, help: "N flags" },
+ *   limit: { flag: "-l N", type: number("> 0", (n) => n > 0), help: "" },
  * });
  * assertEquals(parser.parse(["-al", "100"]).limit, 100);
  * ```
@@ -119,9 +109,8 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     const { description, positional } = this.#program;
     const words = positional && paragraph(positional.metavar, positional.help);
     const options = Object.entries(this.#options).map(([name, option]) => {
-      const { flag, choices, help } = option;
-      const text = help.replace("%(default)s", `${option.default}`)
-        .replace("%(choices)s", `${choices?.join(", ")}`);
+      const { flag, help } = option;
+      const text = help.replace("%(default)s", `${option.default}`);
       return paragraph(`${flag}, --${name}${flag.slice(2)}`, text);
     });
     return `${this.usage}\n\n${description}\n\n` +
@@ -151,19 +140,23 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     });
     if (read["help"]) return { ...this.parse([]), help: true };
     if (errors[0]) throw new UsageError(errors[0]);
-    const words = [..._.map((word) => `${word}`.slice(1)), ...rest];
-    const parsed: Record<string, unknown> = { ...read, _: words };
+    const parsed: Record<string, unknown> = { ...read };
     for (const name of this.#valued) {
       const option = this.#options[name]!;
       const what = `--${name}${option.flag.slice(2)}`; // --limit N
-      parsed[name] = lastOf(read[name] as string[], what, option);
+      const values = (read[name] as string[]).map((value) => value.slice(1));
+      if (values.includes("")) throw new UsageError(`${what} needs a value`);
+      const last = values.at(-1);
+      parsed[name] = last === undefined
+        ? option.default
+        : valueOf(last, what, option.type);
     }
-    const { metavar, pattern = /^/, rule } = this.#program.positional ?? {};
-    for (const word of words) {
-      if (!metavar) throw new UsageError(`${quote(word)} is not an option`);
-      if (pattern.test(word)) continue;
-      throw new UsageError(`${metavar} must be ${rule}, not ${quote(word)}`);
-    }
+    const { metavar = "", type } = this.#program.positional ?? {};
+    const words = [..._.map((word) => `${word}`.slice(1)), ...rest];
+    parsed["_"] = words.map((word) => {
+      if (type) return valueOf(word, metavar, type);
+      throw new UsageError(`${quote(word)} is not an option`);
+    });
     return parsed as Parsed<T>;
   }
 
@@ -216,55 +209,44 @@ function paragraph(head: string, text: string): string {
     text.replaceAll("\n", indent);
 }
 
-/** What the last value given to an option stands for. */
-function lastOf(values: string[], what: string, option: Option): unknown {
-  const words = values.map((value) => value.slice(1));
-  if (words.includes("")) throw new UsageError(`${what} needs a value`);
-  const word = words.at(-1);
-  if (word === undefined) return option.default;
-  if (option.bounds) return numberOf(what, word, option.bounds);
-  return option.choices ? choiceOf(what, word, option) : word;
+/** The value of a word that an option, or the program, takes. */
+function valueOf(word: string, what: string, type?: Type<unknown>): unknown {
+  if (!type) return word;
+  const value = type.read(word);
+  if (value !== undefined) return value;
+  throw new UsageError(`${what} must be ${type.rule}, not ${quote(word)}`);
 }
 
-function numberOf(what: string, word: string, bounds: Bounds): number {
-  const { whole = false, exclusiveMin = -Infinity } = bounds;
-  // Beyond it whole numbers are not exact, and at last infinite.
-  const most = whole ? Number.MAX_SAFE_INTEGER : Number.MAX_VALUE;
-  const { min = -most, max = most } = bounds;
-  const isNumber = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(word);
-  const number = isNumber ? Number(word) : NaN;
-  const rule = [
-    number <= exclusiveMin && `> ${exclusiveMin}`,
-    number < min && `>= ${min}`,
-    number > max && `<= ${max}`,
-    whole && !Number.isInteger(number) && "a whole number",
-    !isNumber && "a number",
-  ].find(Boolean);
-  if (rule) throw new UsageError(`${what} must be ${rule}, not ${quote(word)}`);
-  return number;
+/** A number in decimal notation that passes a test. */
+export function number(
+  rule: string,
+  test: (number: number) => boolean,
+): Type<number> {
+  const read = (word: string) => {
+    const isNumber = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(word);
+    return isNumber && test(Number(word)) ? Number(word) : undefined;
+  };
+  return { rule, read };
 }
 
-/**
- * One of some words, as it is written there, or, if that may be, a URL without a
- * slash at its end.
- *
- * @param what What took the word, for the message.
- * @throws {UsageError} When it is neither.
- */
-export function choiceOf(
-  what: string,
-  word: string,
-  { choices = [], url = false }: Pick<Option, "choices" | "url">,
-): string {
-  const upper = word.toUpperCase();
-  const choice = choices.find((choice) => choice.toUpperCase() === upper);
-  if (choice !== undefined) return choice;
-  const { origin, pathname, href } = url && URL.parse(word) || {};
-  // Without query, fragment and credentials nothing is left over.
-  if (/^https?:/.test(`${href}`) && href === `${origin}${pathname}`) {
-    return href.replace(/\/+$/, "");
-  }
-  const more = url ? ", or an http(s) URL without query and credentials" : "";
-  const rule = `one of ${choices.join(", ")}${more}`;
-  throw new UsageError(`${what} must be ${rule}, not ${quote(word)}`);
+/** One of some words, as it is written here; it may be typed in any case. */
+export function oneOf(choices: readonly string[]): Type<string> {
+  const read = (word: string) =>
+    choices.find((choice) => choice.toUpperCase() === word.toUpperCase());
+  return { rule: `one of ${choices.join(", ")}`, read };
+}
+
+/** The same, or the URL of a web site's folder, without a slash at its end. */
+export function urlOr({ rule, read }: Type<string>): Type<string> {
+  const readUrl = (word: string) => {
+    const { origin, pathname, href = "" } = URL.parse(word) ?? {};
+    // Without query, fragment and credentials nothing is left over.
+    const isFolder = /^https?:/.test(href) && href === `${origin}${pathname}`;
+    return isFolder ? href.replace(/\/+$/, "") : undefined;
+  };
+  const or = "or an http(s) URL without query and credentials";
+  return {
+    rule: `${rule}, ${or}`,
+    read: (word) => read(word) ?? readUrl(word),
+  };
 }

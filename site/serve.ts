@@ -10,7 +10,7 @@
  */
 
 import "../lib/version.ts";
-import { ArgumentParser, choiceOf } from "../lib/argparse.ts";
+import { ArgumentParser, number, oneOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { warnLine } from "../lib/terminal.ts";
 import { answerFile, answerStatus } from "./files.ts";
@@ -137,7 +137,7 @@ function fate(path: string, seed?: number): number {
   return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
 }
 
-const SHARE = { bounds: { min: 0, max: 1 } };
+const SHARE = number("a number from 0 to 1", (n) => n >= 0 && n <= 1);
 const LABELS = Object.keys(SITES);
 
 const parser = new ArgumentParser({
@@ -145,30 +145,31 @@ const parser = new ArgumentParser({
     "Serve the flags at 127.0.0.1 and [::1], until Ctrl-C. Default: all three sites.",
   positional: {
     metavar: "LABEL",
+    type: oneOf(LABELS),
     help: "LOCAL (port 8001), DELAY (8002) or ERROR (8003)",
   },
 }, {
   delay: {
     flag: "-d SECONDS",
-    bounds: { min: 0, max: 86_400 },
+    type: number("a number from 0 to 86400", (n) => n >= 0 && n <= 86_400),
     default: SITES["DELAY"]!.delay,
     help: "how late a late answer is (default=%(default)s)",
   },
   errors: {
-    ...SHARE,
+    type: SHARE,
     flag: "-e SHARE",
     default: SITES["ERROR"]!.errors,
     help: "share of errors on ERROR (default=%(default)s)",
   },
   late: {
-    ...SHARE,
+    type: SHARE,
     flag: "-l SHARE",
     default: SITES["ERROR"]!.late,
     help: "share of late answers on ERROR (default=%(default)s)",
   },
   seed: {
     flag: "-s N",
-    bounds: { whole: true },
+    type: number("a whole number", Number.isInteger),
     help: "fail the same paths each time (default: at random)",
   },
 });
@@ -176,13 +177,9 @@ const parser = new ArgumentParser({
 function main(): void {
   const { help, _: words, delay, errors, late, seed } = parser.parse(Deno.args);
   if (help) return console.log(parser.help);
-  const labels = words.map((word) =>
-    choiceOf("LABEL", word, { choices: LABELS })
-  );
-
   const stop = new AbortController();
   using _ = abortOnInterrupt(stop);
-  for (const label of labels.length > 0 ? labels : LABELS) {
+  for (const label of words.length > 0 ? words : LABELS) {
     const site = { ...SITES[label]!, delay, seed };
     const rest = Math.min(late, 1 - errors); // What fails is not late.
     if (label === "ERROR") Object.assign(site, { errors, late: rest });

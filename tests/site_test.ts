@@ -294,7 +294,7 @@ describe("site/serve.ts", () => {
     assertMatch(help.stdout, /^usage: serve\.ts \[-h\]/);
     for (
       const [args, message] of [
-        ["-l -1", "--late SHARE must be >= 0, not -1"],
+        ["-l -1", "--late SHARE must be a number from 0 to 1, not -1"],
         ["--seed 1.5", "--seed N must be a whole number, not 1.5"],
         ["remote", "LABEL must be one of LOCAL, DELAY, ERROR, not remote"],
       ] as const
