@@ -121,7 +121,7 @@ export class ArgumentParser<const T extends Record<string, Option>> {
   /**
    * Read a command line. With `-h` on it, all else has its default.
    *
-   * @throws {UsageError} On what is unknown, missing, out of place or bounds.
+   * @throws {UsageError} On what is unknown, missing, out of place or not to rule.
    */
   parse(args: string[]): Parsed<T> {
     const errors: string[] = [];

@@ -11,10 +11,8 @@ import { readOfProcess } from "./permissions.ts";
 import { colored, isTerminal, warnLine } from "./terminal.ts";
 
 /** The signals that end a run, with their statuses: 128 and the number. */
-const EXIT_STATUS: Partial<Record<Deno.Signal, number>> =
-  Deno.build.os === "windows"
-    ? { SIGHUP: 129, SIGINT: 130, SIGTERM: 143, SIGBREAK: 149 }
-    : { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143 };
+const EXIT_STATUS: Partial<Record<Deno.Signal, number>> = //
+  { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143, SIGBREAK: 149 };
 
 /**
  * Milliseconds in which a second signal is the first once more: the terminal
@@ -78,7 +76,9 @@ function listen(): void {
         // Without a listener the runtime would end the process.
         if (name !== ignored) interrupt(exitStatus);
       });
-    } catch { /* On Windows an older Deno has Ctrl-C and Ctrl-Break only. */ }
+    } catch {
+      /* This system, or an older Deno on Windows, has not this one. */
+    }
   }
 }
 
