@@ -7,7 +7,7 @@
 import { tqdm } from "../lib/tqdm.ts";
 
 const items = Array.from({ length: 1000 }, (_, i) => i);
-const output = { isTerminal: () => true, columns: () => 80, write() {} };
+const output = { isTerminal: () => true, writeSync: () => Infinity };
 
 Deno.bench("1000 iterations", { group: "tqdm", baseline: true }, () => {
   for (const _ of items);

@@ -7,29 +7,19 @@
  * @module
  */
 
-import { isAscii, isTerminal, show } from "./terminal.ts";
+import { isAscii, isTerminal, show, type Stream } from "./terminal.ts";
 
 /** Milliseconds between two drawings of a bar. */
 const INTERVAL = 100;
-
-/** Where a bar is written. */
-export interface Output {
-  /** True when lines can be redrawn in place. */
-  isTerminal(): boolean;
-  /** Characters in a line of the terminal, asked anew for each drawing. */
-  columns(): number;
-  /** True where `#` is drawn: a block is missing, or two columns wide. */
-  isAscii?(): boolean;
-  /** Write text as it is. */
-  write(text: string): void;
-}
 
 /** What {@linkcode tqdm} can be told. */
 export interface TqdmOptions {
   /** How many items to expect; by default the iterable's `length` or `size`. */
   total?: number | undefined;
   /** Where to draw; by default standard output. */
-  output?: Output | undefined;
+  output?: Stream | undefined;
+  /** Characters in a line there, asked anew for each drawing. */
+  columns?: (() => number) | undefined;
   /** The clock, in milliseconds. */
   now?: (() => number) | undefined;
 }
@@ -109,46 +99,41 @@ function formatBar(share: number, width: number, ascii: boolean): string {
   return bar.padEnd(width).slice(0, width);
 }
 
-/** Standard output; a window may be closed in the middle of a loop. */
-const STDOUT: Output = {
-  isTerminal: () => isTerminal(Deno.stdout),
-  columns() {
-    try {
-      return Deno.consoleSize().columns || 80;
-    } catch {
-      return 80;
-    }
-  },
-  isAscii: () => isAscii(),
-  write: (text) => show(text),
-};
+/** The window's width; it may be closed in the middle of a loop. */
+function consoleColumns(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
+  }
+}
 
 /**
  * The line that shows where a loop stands: redrawn in place on a terminal,
  * written once, finished, anywhere else.
  */
-function startBar(
+function startBar(options: TqdmOptions): Disposable & { update(): void } {
+  const { total, output = Deno.stdout, columns = consoleColumns } = options;
   // The clock is read for every item: `performance.now` costs twice as much.
-  { total, output = STDOUT, now = Date.now }: TqdmOptions,
-): Disposable & { update(): void } {
-  const isTerminal = output.isTerminal();
+  const { now = Date.now } = options;
+  const isThere = isTerminal(output);
   const start = now();
   let drawn = start;
   let n = 0;
   const draw = () => {
     drawn = now();
     const elapsed = Math.max(0, drawn - start) / 1000;
-    const meter: Meter = { n, total, elapsed, ascii: output.isAscii?.() };
-    if (!isTerminal) return output.write(formatMeter(meter));
+    const meter: Meter = { n, total, elapsed, ascii: isAscii(output) };
+    if (!isThere) return show(formatMeter(meter), output);
     // Two columns stay free for the ^C that a terminal echoes: it must not wrap.
-    meter.columns = Math.max(0, output.columns() - 2);
-    output.write(`\r${formatMeter(meter)}\x1b[K`);
+    meter.columns = Math.max(0, columns() - 2);
+    show(`\r${formatMeter(meter)}\x1b[K`, output);
   };
   const end = () => {
     draw();
-    output.write("\n");
+    show("\n", output);
   };
-  if (isTerminal) {
+  if (isThere) {
     draw();
     addEventListener("unload", end); // When the process ends within the loop.
   }
@@ -156,7 +141,7 @@ function startBar(
     update() {
       n++;
       // Whichever way: the clock may be set back.
-      if (isTerminal && Math.abs(now() - drawn) >= INTERVAL) draw();
+      if (isThere && Math.abs(now() - drawn) >= INTERVAL) draw();
     },
     [Symbol.dispose]() {
       removeEventListener("unload", end);

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { formatInterval, formatMeter, type Output, tqdm } from "../lib/tqdm.ts";
+import type { Stream } from "../lib/terminal.ts";
+import { formatInterval, formatMeter, tqdm } from "../lib/tqdm.ts";
 import {
   itInTerminal,
   outcome,
@@ -20,12 +21,15 @@ function drawingsIn(text: string): string[] {
 }
 
 /** Remembers what is written, as a terminal `width` wide or as a file. */
-class Screen implements Output {
+class Screen implements Stream {
   readonly writes: string[] = [];
   constructor(public width?: number) {}
   isTerminal = () => this.width !== undefined;
-  columns = () => this.width!;
-  write = (text: string) => void this.writes.push(text);
+  options = { output: this, columns: () => this.width! };
+  writeSync = (bytes: Uint8Array) => {
+    this.writes.push(new TextDecoder().decode(bytes));
+    return bytes.length;
+  };
   get drawings(): string[] {
     return drawingsIn(this.writes.join(""));
   }
@@ -127,7 +131,7 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
   it("redraws one line on a terminal, some ten times a second, and leaves it complete", () => {
     const output = new Screen(60);
     const now = clock(0.5);
-    for (const _ of tqdm(Array(20_000), { output, now }));
+    for (const _ of tqdm(Array(20_000), { ...output.options, now }));
     const { drawings, writes } = output;
     assert(Math.abs(drawings.length - now() / 100) < 3);
     // deno-lint-ignore no-control-regex
@@ -141,7 +145,8 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
       const output = new Screen(before);
       const ticking = clock(60);
       let hour = 0;
-      const options = { output, now: () => ticking() - hour, total: 100 };
+      const now = () => ticking() - hour;
+      const options = { ...output.options, now, total: 100 };
       for (const i of tqdm(Array(100).keys(), options)) {
         if (i !== 50) continue;
         output.width = after!;
