@@ -150,8 +150,7 @@ export interface ThreadPoolOptions {
    */
   permissions?: Deno.PermissionOptions;
   /** A function of the module: each thread's first call. */
-  // deno-lint-ignore no-explicit-any
-  initializer?: (...args: any[]) => unknown;
+  initializer?: (...args: never[]) => unknown;
   /** Its arguments. */
   initargs?: unknown[];
 }
