@@ -47,17 +47,11 @@ export interface RequestOptions {
   revive?: ((url: string, signal: AbortSignal) => Promise<boolean>) | undefined;
 }
 
-/** The most times that a URL is asked for when connections close. */
-const TRIES = 3;
+/** The most tries when connections close, redirects, and bytes of a body, decoded. */
+const MAX_TRIES = 3, MAX_REDIRECTS = 20, MAX_BYTES = 16 * 1024 * 1024;
 
 /** The statuses that lead to another URL (RFC 9110, 15.4). */
 const REDIRECTS = [301, 302, 303, 307, 308];
-
-/** A request follows no more of them. */
-const MAX_REDIRECTS = 20;
-
-/** A body is no longer than this, decoded. */
-const MAX_BYTES = 16 * 1024 * 1024;
 
 /** The content codings that are undone: x-gzip here, the others by `fetch`. */
 const DECODED = /^(gzip|br|x-gzip)$/i;
@@ -72,9 +66,6 @@ const CLOSED =
 /** What it says when nobody listens. */
 const REFUSED = /\(os error (61|111|10061)\)/;
 
-/** This machine, as the runtime reads it in NO_PROXY. */
-const LOCALHOST = "localhost,127.0.0.0/8,::1";
-
 /**
  * Reach localhost without a proxy that the environment may name, from now on and
  * on threads that are started later: none knows the servers of this machine. The
@@ -87,8 +78,9 @@ export function exemptLocalhost(): void {
   if (granted[0] !== "NO_PROXY") return;
   const exempt = granted.map((name) => Deno.env.get(name))
     .find((hosts) => hosts !== undefined);
-  if (exempt?.endsWith(LOCALHOST)) return;
-  Deno.env.set("NO_PROXY", exempt ? `${exempt},${LOCALHOST}` : LOCALHOST);
+  const localhost = "localhost,127.0.0.0/8,::1";
+  if (exempt?.endsWith(localhost)) return;
+  Deno.env.set("NO_PROXY", exempt ? `${exempt},${localhost}` : localhost);
 }
 
 /**
@@ -171,12 +163,12 @@ async function ask(
     try {
       const init = { signal, redirect: "manual", ...client && { client } };
       const response = await fetch(url, init as RequestInit);
-      if (response.status !== 408 || tries === TRIES) return response;
+      if (response.status !== 408 || tries === MAX_TRIES) return response;
       await response.body?.cancel();
       tries++;
     } catch (error) {
       const why = reasonOf(error);
-      if (CLOSED.test(why) && tries < TRIES) tries++;
+      if (CLOSED.test(why) && tries < MAX_TRIES) tries++;
       else if (!(REFUSED.test(why) && await revive?.(url, signal))) throw error;
     }
   }
