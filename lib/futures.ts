@@ -421,7 +421,7 @@ function rebuilt(copy: Copy, exports: Exports): unknown {
   if (items) return items.map((it) => rebuilt(it, exports));
   if (!fields) return value;
   const places: Exports[] = [exports, Deno.errors, globalThis];
-  const Class = places.find((it) => it[className])![className];
+  const Class = places.find((it) => it[className])?.[className] ?? Error;
   const [name, message] = [fields.name?.value, fields.message?.value];
   const error = Class === DOMException
     ? new DOMException(`${message}`, `${name}`) // An Error cannot become one.
