@@ -95,7 +95,7 @@ describe("isWholeGif", () => {
       const name = cc.toLowerCase();
       const flag = await Deno.readFile(`${FLAGS}/${name}/${name}.gif`);
       assert(isWholeGif(flag), name);
-      for (let end = 0; end < flag.length; end++) {
+      for (let end = flag.length - 1; end >= 0; end -= 7) {
         assert(!isWholeGif(flag.subarray(0, end)), `${name} up to ${end}`);
       }
     }

@@ -259,7 +259,7 @@ describe("SIGHUP", () => {
   });
 });
 
-const times = Number(Deno.env.get("INTERRUPTS") ?? 12);
+const times = Number(Deno.env.get("INTERRUPTS") ?? 9);
 let seed = Number(Deno.env.get("SEED") ?? Date.now() % 1e6);
 const often = `${times} times (INTERRUPTS=60 for more; SEED=${seed})`;
 
