@@ -63,9 +63,8 @@ export function serveSite(
   try {
     serveForGood({ hostname: "127.0.0.1", port, signal }, handler);
   } catch (error) {
-    if (error instanceof AddrInUse) {
-      throw new AddrInUse(`Port ${port} is in use`);
-    }
+    const taken = `Port ${port} is in use`;
+    if (error instanceof AddrInUse) throw new AddrInUse(taken);
     if (!/\(os error 10013\)/.test(`${error}`)) throw error;
     throw new PermissionDenied(
       `Port ${port} is reserved by the system: ` +
@@ -74,11 +73,10 @@ export function serveSite(
   }
   try {
     serveForGood({ hostname: "::1", port, signal }, handler);
-  } catch (error) {
+  } catch (error) { // There is no IPv6, or:
     const there = `*** Another program has [::1]:${port}`;
-    if (error instanceof AddrInUse) {
-      warnLine(`${there}: this site is at 127.0.0.1 only`);
-    } // Else there is no IPv6 here.
+    const here = "this site is at 127.0.0.1 only";
+    if (error instanceof AddrInUse) warnLine(`${there}: ${here}`);
   }
   lookAtFlags(`localhost:${port}`);
 }
@@ -104,9 +102,7 @@ function lookAtFlags(host: string): void {
 
 /** Fulfilled when a signal is aborted; rejected when this thread dies before. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) =>
-    signal.addEventListener("abort", () => resolve())
-  );
+  return new Promise((done) => signal.addEventListener("abort", () => done()));
 }
 
 /**

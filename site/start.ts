@@ -15,11 +15,7 @@ import { HOSTS, ROOT, SITES, urlOf } from "./sites.ts";
 const PATIENCE = 0.3;
 
 /** How a connection ends that nobody takes, or a site that is just ending. */
-const GONE = [
-  Deno.errors.ConnectionRefused,
-  Deno.errors.ConnectionReset,
-  Deno.errors.ConnectionAborted,
-];
+const GONE = /^Connection(Refused|Reset|Aborted)$/;
 
 let started = new AsyncDisposableStack();
 let starting: Promise<boolean> | undefined;
@@ -49,12 +45,10 @@ export async function ensureSite(
   if (!label) return false;
   starting ??= startUnlessThere(label, signal)
     .finally(() => starting = undefined);
-  try {
-    return await starting;
-  } catch (error) {
+  return await starting.catch((error) => {
     if (signal.aborted) return false;
     throw error;
-  }
+  });
 }
 
 async function startUnlessThere(
@@ -94,10 +88,9 @@ async function findServer(
   } catch (error) {
     signal.throwIfAborted();
     if (timer.aborted) return "silent";
-    if (GONE.some((Class) => error instanceof Class)) return "none";
-    throw new SystemExit(
-      `localhost cannot be reached: ${(error as Error).message}`,
-    );
+    const { name, message } = error as Error;
+    if (GONE.test(name)) return "none";
+    throw new SystemExit(`localhost cannot be reached: ${message}`);
   }
 }
 
