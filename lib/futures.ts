@@ -376,8 +376,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
       if (data.id === undefined) {
         const why = String(data.value);
-        if (why.includes(UNGUARDED)) this.#break(thread, why);
-        return this.#end(thread, why);
+        return this.#end(thread, why, why.includes(UNGUARDED));
       }
       const call = thread.calls.get(data.id);
       thread.calls.delete(data.id);
@@ -387,27 +386,24 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     // The thread itself tells of its errors: this one is that it cannot begin.
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#break(thread, `no thread can be started: ${event.message}`);
+      this.#end(thread, `no thread can be started: ${event.message}`, true);
     };
     this.#threads.add(thread);
     if (initializer) {
       this.#post(thread, initializer, initargs, { initial: true })
-        .catch((why) => this.#break(thread, `the initializer failed: ${why}`))
+        .catch((why) =>
+          this.#end(thread, `the initializer failed: ${why}`, true)
+        )
         .finally(() => this.#endWhenIdle());
     }
     return thread;
   }
 
-  /** Fail all calls, as the next thread would do no better. */
-  #break(thread: Thread, why: string): void {
-    this.#broken = new BrokenThreadPool(why);
-    this.#end(thread);
-  }
-
-  /** End a thread; the calls that wait for it fail. */
-  #end(thread: Thread, why?: unknown): void {
-    const error = this.#broken ??
-      new BrokenThreadPool(`a thread has died: ${why}`);
+  /** End a thread; its calls fail, and all when another would do no better. */
+  #end(thread: Thread, why = "", isBroken = false): void {
+    const message = isBroken ? why : `a thread has died: ${why}`;
+    const error = this.#broken ?? new BrokenThreadPool(message);
+    if (isBroken) this.#broken = error;
     for (const { reject } of thread.calls.values()) reject(error);
     this.#threads.delete(thread);
     thread.forget?.();
@@ -429,7 +425,6 @@ function rebuilt(copy: Copy, exports: Exports): unknown {
     : Object.setPrototypeOf(structuredClone(new Error()), Class.prototype);
   for (const [key, part] of Object.entries(fields)) {
     const value = rebuilt(part, exports);
-    if (value === error[key]) continue;
     const enumerable = !/^(name|message|stack|cause|errors)$/.test(key);
     const property = { value, enumerable, writable: true, configurable: true };
     Object.defineProperty(error, key, property);

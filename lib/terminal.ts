@@ -19,7 +19,7 @@ const variable = (name: string) =>
   ENVIRONMENT.includes(name) ? Deno.env.get(name) : undefined;
 
 /** Whether lines can be redrawn there: a dumb terminal shows what should do it. */
-export function isTerminal(stream: Pick<Stream, "isTerminal">): boolean {
+export function isTerminal(stream: Stream): boolean {
   return stream.isTerminal() && variable("TERM") !== "dumb";
 }
 
@@ -29,10 +29,7 @@ export function isTerminal(stream: Pick<Stream, "isTerminal">): boolean {
  * name that Python's tqdm reads, too (0: blocks); without it, a console of
  * Windows is taken for such a terminal, unless it is Windows Terminal.
  */
-export function isAscii(
-  stream: Pick<Stream, "isTerminal"> = Deno.stdout,
-  os: string = Deno.build.os,
-): boolean {
+export function isAscii(stream: Stream, os: string = Deno.build.os): boolean {
   const asked = variable("TQDM_ASCII");
   if (asked) return asked !== "0";
   return os === "windows" && stream.isTerminal() && !variable("WT_SESSION");
@@ -57,12 +54,10 @@ export function colored(
  */
 export function quote(word: string): string {
   const short = word.replace(/^(.{40}).+/su, "$1…");
-  return /^[\p{L}\p{N}\p{P}\p{S}]+$/u.test(short)
-    ? short
-    : JSON.stringify(short).replace(
-      /[^\x20-\x7e]/g,
-      (unit) => "\\u" + unit.charCodeAt(0).toString(16).padStart(4, "0"),
-    );
+  if (/^[\p{L}\p{N}\p{P}\p{S}]+$/u.test(short)) return short;
+  const escape = (unit: string) =>
+    "\\u" + unit.charCodeAt(0).toString(16).padStart(4, "0");
+  return JSON.stringify(short).replace(/[^\x20-\x7e]/g, escape);
 }
 
 /** Milliseconds between two tries to write where there is no room. */

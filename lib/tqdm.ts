@@ -83,9 +83,8 @@ export function formatMeter(
   const leftClock = left === undefined ? "?" : formatInterval(left);
   const percentage = `${Math.floor(100 * n / total)}%`.padStart(4);
   const counts = `${n}/${total} [${clock}<${leftClock}, ${rate}]`;
-  const room = columns === undefined
-    ? 10
-    : columns - `${percentage}|| ${counts}`.length;
+  const { length } = `${percentage}|| ${counts}`;
+  const room = columns === undefined ? 10 : columns - length;
   if (room < 1) return `${percentage} ${counts}`.slice(0, columns);
   return `${percentage}|${formatBar(n / total, room, ascii)}| ${counts}`;
 }
