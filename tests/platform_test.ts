@@ -1,13 +1,17 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
   commandLine,
   has,
   itIf,
   outcome,
+  parseReport,
   projectAtFreePorts,
   ROOT,
+  run,
+  sharedProject,
   spawn,
+  STD,
   TemporaryFolder,
 } from "./testing.ts";
 
@@ -38,5 +42,77 @@ describe("where readers have the project", () => {
     const check = [Deno.execPath(), "fmt", "--check", "--quiet"];
     const { code, stderr } = await outcome(spawn(check, { cwd: path }));
     assertEquals(code, 0, stderr);
+  });
+});
+
+const imports = (file: string): Record<string, string> =>
+  JSON.parse(Deno.readTextFileSync(`${ROOT}/${file}`)).imports;
+const npm = imports("deno.json");
+const jsr = imports("imports.jsr.json");
+
+/** `jsr:@std/async@1.2.3/delay`, in parts. */
+const TARGET = /^jsr:@std\/(\w+)@(\d+\.\d+\.\d+)(?:\/(.+))?$/;
+
+/** What JSR answers for the modules that the scripts import, by path. */
+async function jsrAnswers(): Promise<Map<string, string>> {
+  const answers = new Map<string, string>();
+  const packages: Record<string, { exports: object; manifest: object }> = {};
+  for (const name of Object.keys(npm)) {
+    const [, folder, version, entry] = jsr[name]!.match(TARGET)!;
+    // Only tests import delay, @std/assert, which has no entry, and the stand-in.
+    if (!/^(pool|parse-args|colors)$/.test(entry!)) continue;
+    const code = await Deno.readTextFile(new URL(import.meta.resolve(name)));
+    const file = `/${entry}.js`;
+    const bytes = new TextEncoder().encode(code);
+    const digest = await crypto.subtle.digest("SHA-256", bytes);
+    const checksum = `sha256-${new Uint8Array(digest).toHex()}`;
+    const about = packages[folder!] ??= { exports: {}, manifest: {} };
+    Object.assign(about.exports, { [`./${entry}`]: `.${file}` });
+    Object.assign(about.manifest, { [file]: { size: bytes.length, checksum } });
+    const root = `/@std/${folder}`;
+    const all = { latest: version, versions: { [version!]: {} } };
+    answers.set(`${root}/meta.json`, JSON.stringify(all));
+    answers.set(`${root}/${version}_meta.json`, JSON.stringify(about));
+    answers.set(`${root}/${version}${file}`, code);
+  }
+  return answers;
+}
+
+describe("imports.jsr.json", () => {
+  it("has all of @std from JSR under its own name, pinned", () => {
+    assertEquals(Object.keys(jsr), Object.keys(npm));
+    for (const [name, target] of Object.entries(jsr)) {
+      assertMatch(target, TARGET);
+      assertEquals(target.replace(/^jsr:|@[\d.]+/g, ""), name);
+    }
+  });
+
+  // On Windows its cache, where a link to the running Deno is, would stay.
+  const canRun = STD[0] === "--frozen" && Deno.build.os !== "windows";
+  const itRuns = itIf(canRun, "npm's @std, and not Windows");
+  itRuns("runs a script, and a site's thread, without npm", async () => {
+    const answers = await jsrAnswers();
+    const asked = new Set<string>();
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      ({ url }) => {
+        const { pathname } = new URL(url);
+        asked.add(pathname);
+        const status = answers.has(pathname) ? 200 : 404;
+        return new Response(answers.get(pathname), { status });
+      },
+    );
+    const host = `127.0.0.1:${server.addr.port}`;
+    await using cache = new TemporaryFolder();
+    const { path } = await sharedProject();
+    const map = `--import-map=${ROOT}/imports.jsr.json`;
+    const { code, stdout, stderr } = await run("asyncio", ["-l", "5"], {
+      cwd: path,
+      root: path,
+      permissions: ["-P", `--allow-import=${host}`, map, "--no-lock"],
+      env: { JSR_URL: `http://${host}/`, DENO_DIR: cache.path },
+    });
+    assertEquals([code, parseReport(stdout).flags], [0, 5], stderr);
+    assertEquals(asked, new Set(answers.keys()));
   });
 });
