@@ -111,8 +111,13 @@ function consoleColumns(): number {
  * The line that shows where a loop stands: redrawn in place on a terminal,
  * written once, finished, anywhere else.
  */
-function startBar(options: TqdmOptions): Disposable & { update(): void } {
-  const { total, output = Deno.stdout, columns = consoleColumns } = options;
+function startBar(
+  iterable: unknown,
+  options: TqdmOptions,
+): Disposable & { update(): void } {
+  const { length, size } = iterable as { length?: number; size?: number };
+  const { total = length ?? size, output = Deno.stdout } = options;
+  const { columns = consoleColumns } = options;
   // The clock is read for every item: `performance.now` costs twice as much.
   const { now = Date.now } = options;
   const isThere = isTerminal(output);
@@ -180,37 +185,21 @@ export function tqdm<T>(
   iterable: Iterable<T> | AsyncIterable<T>,
   total: number | TqdmOptions = {},
 ): Generator<T, void> | AsyncGenerator<T, void> {
-  const given = typeof total === "object" ? total : { total };
-  const options = { ...given, total: given.total ?? lengthOf(iterable) };
-  return Symbol.asyncIterator in Object(iterable)
-    ? updatingAsync(iterable as AsyncIterable<T>, options)
-    : updating(iterable as Iterable<T>, options);
-}
-
-function* updating<T>(
-  iterable: Iterable<T>,
-  options: TqdmOptions,
-): Generator<T, void> {
-  using bar = startBar(options);
-  for (const item of iterable) {
-    yield item;
-    bar.update();
+  const options = typeof total === "object" ? total : { total };
+  if (Symbol.asyncIterator in Object(iterable)) {
+    return async function* () {
+      using bar = startBar(iterable, options);
+      for await (const item of iterable) {
+        yield item;
+        bar.update();
+      }
+    }();
   }
-}
-
-async function* updatingAsync<T>(
-  iterable: AsyncIterable<T>,
-  options: TqdmOptions,
-): AsyncGenerator<T, void> {
-  using bar = startBar(options);
-  for await (const item of iterable) {
-    yield item;
-    bar.update();
-  }
-}
-
-/** Python's `len()`, where there is one. */
-function lengthOf(iterable: unknown): number | undefined {
-  const { length, size } = iterable as { length?: number; size?: number };
-  return length ?? size;
+  return function* () {
+    using bar = startBar(iterable, options);
+    for (const item of iterable as Iterable<T>) {
+      yield item;
+      bar.update();
+    }
+  }();
 }
