@@ -18,10 +18,6 @@ export interface TqdmOptions {
   total?: number | undefined;
   /** Where to draw; by default standard output. */
   output?: Stream | undefined;
-  /** Characters in a line there, asked anew for each drawing. */
-  columns?: (() => number) | undefined;
-  /** The clock, in milliseconds. */
-  now?: (() => number) | undefined;
 }
 
 /** Where a loop stands. */
@@ -117,20 +113,17 @@ function startBar(
 ): Disposable & { update(): void } {
   const { length, size } = iterable as { length?: number; size?: number };
   const { total = length ?? size, output = Deno.stdout } = options;
-  const { columns = consoleColumns } = options;
-  // The clock is read for every item: `performance.now` costs twice as much.
-  const { now = Date.now } = options;
   const isThere = isTerminal(output);
-  const start = now();
+  const start = Date.now();
   let drawn = start;
   let n = 0;
   const draw = () => {
-    drawn = now();
+    drawn = Date.now();
     const elapsed = Math.max(0, drawn - start) / 1000;
     const meter: Meter = { n, total, elapsed, ascii: isAscii(output) };
     if (!isThere) return show(formatMeter(meter), output);
     // Two columns stay free for the ^C that a terminal echoes: it must not wrap.
-    meter.columns = Math.max(0, columns() - 2);
+    meter.columns = Math.max(0, consoleColumns() - 2);
     show(`\r${formatMeter(meter)}\x1b[K`, output);
   };
   const end = () => {
@@ -144,8 +137,8 @@ function startBar(
   return {
     update() {
       n++;
-      // Whichever way: the clock may be set back.
-      if (isThere && Math.abs(now() - drawn) >= INTERVAL) draw();
+      // `performance.now` costs twice as much; this clock may be set back.
+      if (isThere && Math.abs(Date.now() - drawn) >= INTERVAL) draw();
     },
     [Symbol.dispose]() {
       removeEventListener("unload", end);

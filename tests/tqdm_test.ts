@@ -6,6 +6,7 @@ import {
   itInTerminal,
   outcome,
   quoted,
+  replaced,
   ROOT,
   spawn,
   terminalOf,
@@ -25,7 +26,6 @@ class Screen implements Stream {
   readonly writes: string[] = [];
   constructor(public width?: number) {}
   isTerminal = () => this.width !== undefined;
-  options = { output: this, columns: () => this.width! };
   writeSync = (bytes: Uint8Array) => {
     this.writes.push(new TextDecoder().decode(bytes));
     return bytes.length;
@@ -40,6 +40,10 @@ function clock(step: number): () => number {
   let now = 0;
   return () => now += step;
 }
+
+/** Until the block is left, the window is as wide as a screen. */
+const windowOf = (screen: Screen) =>
+  replaced(Deno, "consoleSize", () => ({ columns: screen.width }));
 
 it("formatInterval shows seconds as a clock does", () => {
   const seconds = [0.99, 59.9, 60, 3599, 3661.5, 360000];
@@ -96,7 +100,8 @@ describe("tqdm", () => {
     ];
     for (const [beginning, iterable, total] of cases) {
       const [output, later] = [new Screen(), new Screen()];
-      const items = [...tqdm(iterable, { output, total, now: clock(1) })];
+      using _ = replaced(Date, "now", clock(1));
+      const items = [...tqdm(iterable, { output, total })];
       assertEquals(items, [...iterable]);
       const stream = tqdm(ReadableStream.from(items), { output: later });
       assertEquals(await Array.fromAsync(stream), items);
@@ -131,7 +136,11 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
   it("redraws one line on a terminal, some ten times a second, and leaves it complete", () => {
     const output = new Screen(60);
     const now = clock(0.5);
-    for (const _ of tqdm(Array(20_000), { ...output.options, now }));
+    {
+      using _clock = replaced(Date, "now", now);
+      using _window = windowOf(output);
+      for (const _ of tqdm(Array(20_000), { output }));
+    }
     const { drawings, writes } = output;
     assert(Math.abs(drawings.length - now() / 100) < 3);
     // deno-lint-ignore no-control-regex
@@ -145,9 +154,9 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
       const output = new Screen(before);
       const ticking = clock(60);
       let hour = 0;
-      const now = () => ticking() - hour;
-      const options = { ...output.options, now, total: 100 };
-      for (const i of tqdm(Array(100).keys(), options)) {
+      using _clock = replaced(Date, "now", () => ticking() - hour);
+      using _window = windowOf(output);
+      for (const i of tqdm(Array(100).keys(), { output, total: 100 })) {
         if (i !== 50) continue;
         output.width = after!;
         hour = 3_600_000;
