@@ -8,11 +8,8 @@ import { parseArgs } from "@std/cli/parse-args";
 import { quote } from "./terminal.ts";
 
 /** A command line that cannot be run; the message names option and value. */
-export class UsageError extends Error {
-  static {
-    this.prototype.name = "UsageError";
-  }
-}
+export class UsageError extends Error {}
+UsageError.prototype.name = "UsageError";
 
 /** How a word is read, as Python's `type` argument does. */
 export interface Type<Value> {

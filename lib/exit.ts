@@ -22,15 +22,12 @@ const HANDED_ON = 250;
 
 /** Python's exception for an end with a message, or none, and a status. */
 export class SystemExit extends Error {
-  static {
-    this.prototype.name = "SystemExit";
-  }
-
   /** The process's status is 1 by default. */
   constructor(message: string, readonly exitStatus = 1) {
     super(message);
   }
 }
+SystemExit.prototype.name = "SystemExit";
 
 /**
  * Whether the window may be closed, as under `nohup`. Where Linux does not tell, it

@@ -132,11 +132,8 @@ export async function* asCompleted<F extends Future<unknown>>(
  * Thrown for the calls that were on a thread when it died, and for all calls once
  * a thread could not be started or, as in Python, an initializer has failed.
  */
-export class BrokenThreadPool extends Error {
-  static {
-    this.prototype.name = "BrokenThreadPool";
-  }
-}
+export class BrokenThreadPool extends Error {}
+BrokenThreadPool.prototype.name = "BrokenThreadPool";
 
 /** How to build a {@linkcode ThreadPoolExecutor}. */
 export interface ThreadPoolOptions {

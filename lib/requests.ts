@@ -10,22 +10,16 @@ import { quote } from "./terminal.ts";
 
 /** An answer other than 200 OK (RFC 9110, 15.3.1), after redirects. */
 export class HTTPError extends Error {
-  static {
-    this.prototype.name = "HTTPError";
-  }
-
   /** Both are those of the answer. */
   constructor(readonly status: number, readonly reason: string) {
     super(`${status} ${reason}`);
   }
 }
+HTTPError.prototype.name = "HTTPError";
 
 /** No whole answer, or none in time; the message says why. */
-export class ConnectionError extends Error {
-  static {
-    this.prototype.name = "ConnectionError";
-  }
-}
+export class ConnectionError extends Error {}
+ConnectionError.prototype.name = "ConnectionError";
 
 /** An answer. */
 export interface Reply {
