@@ -44,12 +44,6 @@ export interface RequestOptions {
 /** The most tries when connections close, redirects, and bytes of a body, decoded. */
 const MAX_TRIES = 3, MAX_REDIRECTS = 20, MAX_BYTES = 16 * 1024 * 1024;
 
-/** The statuses that lead to another URL (RFC 9110, 15.4). */
-const REDIRECTS = [301, 302, 303, 307, 308];
-
-/** The content codings that are undone: x-gzip here, the others by `fetch`. */
-const DECODED = /^(gzip|br|x-gzip)$/i;
-
 /**
  * What `fetch` says of a connection that was closed before an answer began. Of
  * what the system says only the number counts: the text is in the user's language.
@@ -118,14 +112,14 @@ export async function get(
 async function follow(url: string, options: RequestOptions): Promise<Response> {
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const response = await ask(url, options);
-    if (!REDIRECTS.includes(response.status)) return response;
     const location = response.headers.get("location");
-    if (!location) return response;
+    const isRedirect = [301, 302, 303, 307, 308].includes(response.status);
+    if (!location || !isRedirect) return response; // RFC 9110, 15.4
     await response.body?.cancel();
     // What is not ASCII came as bytes, UTF-8 nearly always: they stay as they are.
     const bytes = location.replace(
       /[\x80-\xff]/g,
-      (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`,
+      (byte) => `%${byte.charCodeAt(0).toString(16)}`,
     );
     const { href, protocol, hostname, port } = new URL(bytes, url);
     if (!/^https?:$/.test(protocol)) {
@@ -174,7 +168,9 @@ async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   const coding = headers.get("content-encoding") ?? "";
   // In one go is faster than chunk by chunk, where the length can be trusted.
   const length = Number(headers.get("content-length") ?? Infinity);
-  const isPlain = !DECODED.test(coding) && !headers.has("transfer-encoding");
+  // These codings are undone: x-gzip here, the others by `fetch`.
+  const isPlain = !/^(gzip|br|x-gzip)$/i.test(coding) &&
+    !headers.has("transfer-encoding");
   if (isPlain && length <= MAX_BYTES) {
     const bytes = await response.bytes();
     // On HTTP/2 it just ends where the server has reset the stream.
