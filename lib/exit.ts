@@ -109,14 +109,13 @@ export function reportError(error: unknown, usage: string): void {
   const status = error instanceof UsageError ? 2 : 1;
   Deno.exitCode = error instanceof SystemExit ? error.exitStatus : status;
   if (error instanceof SystemExit && !error.message) return;
-  const isThere = isTerminal(Deno.stderr);
   const message = error instanceof Error ? error.message : "";
   const isMistake = !(error instanceof Error) ||
     MISTAKES.includes(error.constructor) && !OS_ERROR.test(message);
   const text = error instanceof UsageError
-    ? `${colored(red, "*** Usage error", isThere)}: ${message}\n${usage}`
+    ? `${colored(red, "*** Usage error", Deno.stderr)}: ${message}\n${usage}`
     : isMistake
-    ? Deno.inspect(error, { colors: isThere && !Deno.noColor })
-    : colored(red, `*** ${message.replace(OS_ERROR, "")}`, isThere);
+    ? Deno.inspect(error, { colors: isTerminal(Deno.stderr) && !Deno.noColor })
+    : colored(red, `*** ${message.replace(OS_ERROR, "")}`, Deno.stderr);
   warnLine(text); // When nobody hears it, the status tells it.
 }

@@ -35,16 +35,13 @@ export function isAscii(stream: Stream, os: string = Deno.build.os): boolean {
   return os === "windows" && stream.isTerminal() && !variable("WT_SESSION");
 }
 
-/** Asked once: a line for each code of a run asks again and again. */
-const STDOUT_IS_TERMINAL = isTerminal(Deno.stdout);
-
 /** In colour on a terminal; std leaves it out under NO_COLOR. */
 export function colored(
   color: (text: string) => string,
   text: string,
-  isThere = STDOUT_IS_TERMINAL,
+  stream: Stream = Deno.stdout,
 ): string {
-  return isThere ? color(text) : text;
+  return isTerminal(stream) ? color(text) : text;
 }
 
 /**
@@ -59,9 +56,6 @@ export function quote(word: string): string {
     "\\u" + unit.charCodeAt(0).toString(16).padStart(4, "0");
   return JSON.stringify(short).replace(/[^\x20-\x7e]/g, escape);
 }
-
-/** Milliseconds between two tries to write where there is no room. */
-const PAUSE = 5;
 
 /**
  * Write text as it is. A stream that has no room is waited for, blocking or
@@ -78,7 +72,8 @@ export function write(text: string, stream: Stream = Deno.stdout): void {
     } catch (error) {
       if (error instanceof Deno.errors.BrokenPipe) return;
       if (!(error instanceof Deno.errors.WouldBlock)) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE);
+      // For 5 ms.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }
   }
 }
