@@ -8,7 +8,7 @@
 import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
 import { readOfProcess } from "./permissions.ts";
-import { colored, isTerminal, warnLine } from "./terminal.ts";
+import { colored, isTerminal, showLine } from "./terminal.ts";
 
 /** The signals that end a run, with their statuses: 128 and the number. */
 const EXIT_STATUS: Partial<Record<Deno.Signal, number>> = //
@@ -117,5 +117,5 @@ export function reportError(error: unknown, usage: string): void {
     : isMistake
     ? Deno.inspect(error, { colors: isTerminal(Deno.stderr) && !Deno.noColor })
     : colored(red, `*** ${message.replace(OS_ERROR, "")}`, Deno.stderr);
-  warnLine(text); // When nobody hears it, the status tells it.
+  showLine(text, Deno.stderr); // When nobody hears it, the status tells it.
 }

@@ -103,8 +103,3 @@ export function show(text: string, stream: Stream = Deno.stdout): void {
 export function showLine(line: string, stream: Stream = Deno.stdout): void {
   show(`${line}\n`, stream);
 }
-
-/** Show a line on standard error. */
-export function warnLine(line: string): void {
-  showLine(line, Deno.stderr);
-}

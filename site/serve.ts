@@ -12,7 +12,7 @@
 import "../lib/version.ts";
 import { ArgumentParser, number, oneOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
-import { warnLine } from "../lib/terminal.ts";
+import { showLine } from "../lib/terminal.ts";
 import { answerFile, answerStatus } from "./files.ts";
 import { Live } from "./live.ts";
 import { answerPage } from "./page.ts";
@@ -76,7 +76,7 @@ export function serveSite(
   } catch (error) { // There is no IPv6, or:
     const there = `*** Another program has [::1]:${port}`;
     const here = "this site is at 127.0.0.1 only";
-    if (error instanceof AddrInUse) warnLine(`${there}: ${here}`);
+    if (error instanceof AddrInUse) showLine(`${there}: ${here}`, Deno.stderr);
   }
   lookAtFlags(`localhost:${port}`);
 }
@@ -92,12 +92,12 @@ function lookAtFlags(host: string): void {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) {
       const [why] = (error as Error).message.split(" (os error");
-      return warnLine(`*** ${host} cannot list flags/: ${why}`);
+      return showLine(`*** ${host} cannot list flags/: ${why}`, Deno.stderr);
     }
   }
   if (lacking.size === 0) return;
   const share = `${lacking.size} of the ${codes.length} flags`;
-  warnLine(`*** ${host} lacks ${share}: they belong in flags/`);
+  showLine(`*** ${host} lacks ${share}: they belong in flags/`, Deno.stderr);
 }
 
 /** Fulfilled when a signal is aborted; rejected when this thread dies before. */

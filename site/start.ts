@@ -8,7 +8,7 @@
 import { SystemExit } from "../lib/exit.ts";
 import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
 import { realPath, requirePermissions } from "../lib/permissions.ts";
-import { warnLine } from "../lib/terminal.ts";
+import { showLine } from "../lib/terminal.ts";
 import { HOSTS, ROOT, SITES, urlOf } from "./sites.ts";
 
 /** Seconds to wait for a connection: a server that listens takes it at once. */
@@ -69,7 +69,7 @@ async function startUnlessThere(
       `localhost is not at ${HOSTS.join(" or ")}, where the ${label} site is`,
     );
   }
-  warnLine(`Started the ${label} site for this run.`);
+  showLine(`Started the ${label} site for this run.`, Deno.stderr);
   return true;
 }
 
@@ -133,7 +133,8 @@ export async function startSite(
     try {
       future.result();
     } catch (error) {
-      warnLine(`*** The ${label} site is gone: ${(error as Error).message}`);
+      const { message } = error as Error;
+      showLine(`*** The ${label} site is gone: ${message}`, Deno.stderr);
     }
   });
   stack.defer(() => end.abort());
