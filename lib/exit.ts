@@ -14,12 +14,6 @@ import { colored, isTerminal, showLine } from "./terminal.ts";
 const EXIT_STATUS: Partial<Record<Deno.Signal, number>> = //
   { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143, SIGBREAK: 149 };
 
-/**
- * Milliseconds in which a second signal is the first once more: the terminal
- * sends Ctrl-C to `deno task` and to the script, and `deno task` hands it on.
- */
-const HANDED_ON = 250;
-
 /** Python's exception for an end with a message, or none, and a status. */
 export class SystemExit extends Error {
   /** The process's status is 1 by default. */
@@ -80,7 +74,9 @@ function listen(): void {
 }
 
 function interrupt(exitStatus: number): void {
-  if (performance.now() - interrupted < HANDED_ON) return;
+  // Soon after, it is the same: the terminal sends Ctrl-C to `deno task` and to the
+  // script, and `deno task` hands it on.
+  if (performance.now() - interrupted < 250) return;
   const [run, cleanUp] = current ?? [];
   if (!run || run.signal.aborted) {
     try {

@@ -7,9 +7,6 @@
 /** How the name of a file ends that is not whole yet; first, its run. */
 const TEMPORARY = /\.(\w*)\.[\da-f]{8}-[\da-f-]{27}\.tmp$/;
 
-/** Milliseconds: a day, for a process that is stopped, and a disk's own clock. */
-const ABANDONED = 24 * 3600 * 1000;
-
 /**
  * Make a folder, and rid it of what ended processes have left half-written.
  *
@@ -53,8 +50,9 @@ export function removeTemporary(folder: string, run?: string): void {
     const [, writer] = name.match(TEMPORARY) ?? [];
     if (writer === undefined || run && writer !== run) continue;
     try {
+      // A day is for a process that is stopped, and for a disk's own clock.
       const { mtime } = Deno.statSync(`${folder}/${name}`);
-      const isOver = run || Date.now() - mtime!.getTime() > ABANDONED;
+      const isOver = run || Date.now() - mtime!.getTime() > 24 * 3600 * 1000;
       if (isOver) Deno.removeSync(`${folder}/${name}`);
     } catch { /* It may be another's, or gone already. */ }
   }

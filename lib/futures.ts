@@ -170,9 +170,6 @@ export const UNGUARDED =
 /** Two to four threads were as fast as any number. */
 const MAX_THREADS = Math.min(navigator.hardwareConcurrency, 4);
 
-/** Milliseconds without a call after which threads are ended. */
-const MAX_IDLE = 100;
-
 /**
  * Runs functions of a module on other threads, at most `maxWorkers` calls at a
  * time; the others wait in a queue.
@@ -310,10 +307,11 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     if (this.#running.size === 0) this.#endWhenIdle();
   }
 
+  /** End the threads after 100 ms without a call. */
   #endWhenIdle(): void {
     const calls = this.#calls;
     // Much cheaper than the first `setTimeout` of a program.
-    AbortSignal.timeout(MAX_IDLE).addEventListener("abort", () => {
+    AbortSignal.timeout(100).addEventListener("abort", () => {
       if (this.#calls !== calls) return;
       for (const thread of this.#threads) {
         if (thread.calls.size === 0) this.#end(thread);

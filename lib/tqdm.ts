@@ -9,9 +9,6 @@
 
 import { isAscii, isTerminal, show, type Stream } from "./terminal.ts";
 
-/** Milliseconds between two drawings of a bar. */
-const INTERVAL = 100;
-
 /** What {@linkcode tqdm} can be told. */
 export interface TqdmOptions {
   /** How many items to expect; by default the iterable's `length` or `size`. */
@@ -137,8 +134,8 @@ function startBar(
   return {
     update() {
       n++;
-      // `performance.now` costs twice as much; this clock may be set back.
-      if (isThere && Math.abs(Date.now() - drawn) >= INTERVAL) draw();
+      // Each 100 ms. `performance.now` costs twice as much; this may be set back.
+      if (isThere && Math.abs(Date.now() - drawn) >= 100) draw();
     },
     [Symbol.dispose]() {
       removeEventListener("unload", end);

@@ -77,12 +77,10 @@ async function makeCall(
   }
 }
 
-/** An error may be its own cause: it is not followed for ever. */
-const MAX_DEPTH = 8;
-
 function copyOf(thrown: unknown, depth = 0): Copy {
   try {
-    if (depth > MAX_DEPTH) return { value: Deno.inspect(thrown) };
+    // An error may be its own cause: it is not followed for ever.
+    if (depth > 8) return { value: Deno.inspect(thrown) };
     const copy = (part: unknown) => copyOf(part, depth + 1);
     if (Array.isArray(thrown)) return { items: thrown.map(copy) };
     if (!(thrown instanceof Error)) return { value: structuredClone(thrown) };
