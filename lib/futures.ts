@@ -7,8 +7,8 @@
 
 import type { Answer, Call, Copy } from "./worker.ts";
 
-/** Makes a future's call, once; fulfilled when it has ended, never rejected. */
-let start: (future: Future<unknown>) => Promise<void>;
+/** The method that makes a future's call: only this module can name it. */
+const START = Symbol("start");
 
 /**
  * A call that waits to be made, is being made, or has ended. Whoever has it may
@@ -26,11 +26,8 @@ export class Future<R> {
     this.#call = call;
   }
 
-  static {
-    start = (future) => future.#start();
-  }
-
-  async #start(): Promise<void> {
+  /** Makes the call, once; fulfilled when it has ended, never rejected. */
+  async [START](): Promise<void> {
     if (this.#state !== "pending") return await this.#ended.promise;
     this.#state = "running";
     try {
@@ -101,7 +98,7 @@ export class Future<R> {
 export class LazyFuture<R> extends Future<R> {
   /** Makes the call, once; fulfilled when it has ended, never rejected. */
   start(): Promise<void> {
-    return start(this);
+    return this[START]();
   }
 }
 
@@ -301,7 +298,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   async #makeCalls(): Promise<void> {
     for (let future; (future = this.#queue.shift());) {
       this.#running.add(future);
-      await start(future);
+      await future[START]();
       this.#running.delete(future);
     }
     if (this.#running.size === 0) this.#endWhenIdle();
