@@ -67,9 +67,7 @@ function listen(): void {
         // Without a listener the runtime would end the process.
         if (name !== ignored) interrupt(exitStatus);
       });
-    } catch {
-      /* This system, or an older Deno on Windows, has not this one. */
-    }
+    } catch { /* This system, or an old Deno on Windows, has not this one. */ }
   }
 }
 
