@@ -56,8 +56,6 @@ export interface Program {
   };
 }
 
-const HELP: Option = { flag: "-h", help: "show this help message and exit" };
-
 /**
  * Reads command lines as `getopt_long(3)` does: `-al 100`, `-l100`, `--lim=100`,
  * `--`. The last value given to an option counts. As Python's class does, it adds
@@ -85,7 +83,11 @@ export class ArgumentParser<const T extends Record<string, Option>> {
   /** The options are shown in their order. */
   constructor(program: Program, options: T) {
     this.#program = program;
-    this.#options = { help: HELP, ...options };
+    const help: Option = {
+      flag: "-h",
+      help: "show this help message and exit",
+    };
+    this.#options = { help, ...options };
     for (const [name, { flag }] of Object.entries(this.#options)) {
       this.#names.set(flag.slice(0, 2), name).set(`--${name}`, name);
       (flag.includes(" ") ? this.#valued : this.#switches).push(name);
@@ -139,14 +141,12 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     if (errors[0]) throw new UsageError(errors[0]);
     const parsed: Record<string, unknown> = { ...read };
     for (const name of this.#valued) {
-      const option = this.#options[name]!;
-      const what = `--${name}${option.flag.slice(2)}`; // --limit N
+      const { flag, type, default: absent } = this.#options[name]!;
+      const what = `--${name}${flag.slice(2)}`; // --limit N
       const values = (read[name] as string[]).map((value) => value.slice(1));
       if (values.includes("")) throw new UsageError(`${what} needs a value`);
       const last = values.at(-1);
-      parsed[name] = last === undefined
-        ? option.default
-        : valueOf(last, what, option.type);
+      parsed[name] = last === undefined ? absent : valueOf(last, what, type);
     }
     const { metavar = "", type } = this.#program.positional ?? {};
     const words = [..._.map((word) => `${word}`.slice(1)), ...rest];

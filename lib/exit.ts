@@ -1,6 +1,5 @@
 /**
- * How a program ends: with the status that a shell expects, and with a word on
- * standard error why.
+ * How a program ends: with the status that a shell expects, and a word why.
  *
  * @module
  */

@@ -213,9 +213,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   constructor(options: ThreadPoolOptions) {
     const { maxWorkers } = options;
     if (!Number.isInteger(maxWorkers) || maxWorkers < 1) {
-      throw new RangeError(
-        `maxWorkers must be a whole number >= 1, not ${maxWorkers}`,
-      );
+      const rule = "maxWorkers must be a whole number >= 1";
+      throw new RangeError(`${rule}, not ${maxWorkers}`);
     }
     // A thread has a name, its module's, and no main module.
     const { name } = globalThis as { name?: string };

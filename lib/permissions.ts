@@ -47,10 +47,10 @@ export function requirePermissions(
     for (const what of Array.isArray(listed) ? listed : []) {
       const descriptor = { name, [name === "net" ? "host" : "path"]: what };
       if (isGranted(descriptor as Deno.PermissionDescriptor)) continue;
-      throw new Deno.errors.NotCapable(
-        `--allow-${name}=${what} is needed: ` +
-          "-A grants all, -P in the folder of the scripts what they need",
-      );
+      const lacking = `--allow-${name}=${what} is needed`;
+      const hint =
+        "-A grants all, -P in the folder of the scripts what they need";
+      throw new Deno.errors.NotCapable(`${lacking}: ${hint}`);
     }
   }
 }

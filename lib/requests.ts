@@ -51,9 +51,6 @@ const MAX_TRIES = 3, MAX_REDIRECTS = 20, MAX_BYTES = 16 * 1024 * 1024;
 const CLOSED =
   /closed before message completed|\(os error (32|54|104|10053|10054)\)/;
 
-/** What it says when nobody listens. */
-const REFUSED = /\(os error (61|111|10061)\)/;
-
 /**
  * Reach localhost without a proxy that the environment may name, from now on and
  * on threads that are started later: none knows the servers of this machine. The
@@ -64,8 +61,7 @@ export function exemptLocalhost(): void {
   const granted = ["NO_PROXY", "no_proxy"]
     .filter((variable) => isGranted({ name: "env", variable }));
   if (granted[0] !== "NO_PROXY") return;
-  const exempt = granted.map((name) => Deno.env.get(name))
-    .find((hosts) => hosts !== undefined);
+  const [exempt] = granted.flatMap((name) => Deno.env.get(name) ?? []);
   const localhost = "localhost,127.0.0.0/8,::1";
   if (exempt?.endsWith(localhost)) return;
   Deno.env.set("NO_PROXY", exempt ? `${exempt},${localhost}` : localhost);
@@ -75,8 +71,7 @@ export function exemptLocalhost(): void {
  * GET a URL.
  *
  * @returns The answer, whatever its status, after redirects.
- * @throws {ConnectionError} When there is no whole answer in time, or it is too
- *   long.
+ * @throws {ConnectionError} When no whole answer comes in time, or too long a one.
  * @throws {DOMException} An `AbortError`, after `signal`.
  */
 export async function get(
@@ -119,7 +114,7 @@ async function follow(url: string, options: RequestOptions): Promise<Response> {
     // What is not ASCII came as bytes, UTF-8 nearly always: they stay as they are.
     const bytes = location.replace(
       /[\x80-\xff]/g,
-      (byte) => `%${byte.charCodeAt(0).toString(16)}`,
+      (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`,
     );
     const { href, protocol, hostname, port } = new URL(bytes, url);
     if (!/^https?:$/.test(protocol)) {
@@ -140,14 +135,11 @@ async function follow(url: string, options: RequestOptions): Promise<Response> {
  * 9.2.2 and 15.5.9; RFC 9112, 9.3.1). The next try has a connection of its own,
  * as other idle ones may be dead, too.
  */
-async function ask(
-  url: string,
-  { signal, revive }: RequestOptions,
-): Promise<Response> {
+async function ask(url: string, options: RequestOptions): Promise<Response> {
+  const { signal, revive } = options;
+  const ownConnection = { poolMaxIdlePerHost: 0 };
   for (let tries = 1;;) {
-    using client = tries > 1
-      ? Deno.createHttpClient({ poolMaxIdlePerHost: 0 })
-      : null;
+    using client = tries > 1 ? Deno.createHttpClient(ownConnection) : null;
     try {
       const init = { signal, redirect: "manual", ...client && { client } };
       const response = await fetch(url, init as RequestInit);
@@ -156,8 +148,9 @@ async function ask(
       tries++;
     } catch (error) {
       const why = reasonOf(error);
+      const isRefused = /\(os error (61|111|10061)\)/.test(why); // Nobody listens.
       if (CLOSED.test(why) && tries < MAX_TRIES) tries++;
-      else if (!(REFUSED.test(why) && await revive?.(url, signal))) throw error;
+      else if (!(isRefused && await revive?.(url, signal))) throw error;
     }
   }
 }

@@ -1,7 +1,6 @@
 /**
- * What a program may write where: colour, and lines that are redrawn, on a
- * terminal only; how it writes when the other end is slow or gone; and how a word
- * from elsewhere can stand in a line.
+ * What a program may write where, how it writes when the other end is slow or
+ * gone, and how a word from elsewhere can stand in a line.
  *
  * @module
  */
@@ -24,10 +23,9 @@ export function isTerminal(stream: Stream): boolean {
 }
 
 /**
- * Whether to draw with `#`, not with blocks. These are two columns wide in a
- * terminal of East Asian widths, and no program can ask. TQDM_ASCII tells it, a
- * name that Python's tqdm reads, too (0: blocks); without it, a console of
- * Windows is taken for such a terminal, unless it is Windows Terminal.
+ * Whether to draw with `#`, as blocks are two columns wide in a terminal of East
+ * Asian widths. No program can ask: TQDM_ASCII tells it, as it tells Python's tqdm
+ * (0: blocks); else a console of Windows has `#`, unless it is Windows Terminal.
  */
 export function isAscii(stream: Stream, os: string = Deno.build.os): boolean {
   const asked = variable("TQDM_ASCII");
@@ -72,8 +70,7 @@ export function write(text: string, stream: Stream = Deno.stdout): void {
     } catch (error) {
       if (error instanceof Deno.errors.BrokenPipe) return;
       if (!(error instanceof Deno.errors.WouldBlock)) throw error;
-      // For 5 ms.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); // 5 ms
     }
   }
 }

@@ -158,8 +158,7 @@ function startBar(
  * for (const _ of tqdm(Array(1000).keys(), 1000)) await delay(1);
  * ```
  *
- * @param total How many items to expect, as not every iterable says, or that and
- *   more.
+ * @param total How many items to expect, if the iterable does not say, or more.
  * @returns The same items.
  */
 export function tqdm<T>(

@@ -108,11 +108,9 @@ thread.close = () => {
   close();
 };
 addEventListener("unload", () => die("it exited"));
-addEventListener("error", (event) => {
+const fall = (event: ErrorEvent | PromiseRejectionEvent) => {
   event.preventDefault();
-  die(event.message);
-});
-addEventListener("unhandledrejection", (event) => {
-  event.preventDefault();
-  die(event.reason);
-});
+  die("reason" in event ? event.reason : event.message);
+};
+addEventListener("error", fall);
+addEventListener("unhandledrejection", fall);
