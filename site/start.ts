@@ -14,9 +14,6 @@ import { HOSTS, ROOT, SITES, urlOf } from "./sites.ts";
 /** Seconds to wait for a connection: a server that listens takes it at once. */
 const PATIENCE = 0.3;
 
-/** How a connection ends that nobody takes, or a site that is just ending. */
-const GONE = /^Connection(Refused|Reset|Aborted)$/;
-
 let started = new AsyncDisposableStack();
 let starting: Promise<boolean> | undefined;
 
@@ -89,7 +86,8 @@ async function findServer(
     signal.throwIfAborted();
     if (timer.aborted) return "silent";
     const { name, message } = error as Error;
-    if (GONE.test(name)) return "none";
+    // Nobody takes it, or a site that is just ending.
+    if (/^Connection(Refused|Reset|Aborted)$/.test(name)) return "none";
     throw new SystemExit(`localhost cannot be reached: ${message}`);
   }
 }
