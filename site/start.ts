@@ -111,14 +111,12 @@ export async function startSite(
   requirePermissions(permissions);
   // By its URL, else it would be loaded before it is needed.
   const module = import.meta.resolve("./serve.ts");
-  const { serveSite, untilAborted }: typeof import("./serve.ts") = await import(
-    module
-  );
+  const serve: typeof import("./serve.ts") = await import(module);
   await using stack = new AsyncDisposableStack();
   const thread = new ThreadPoolExecutor({ maxWorkers: 1, module, permissions });
   stack.use(thread);
   // Without the signal: requests are given up before the site is.
-  const serving = [thread.submit(serveSite, { ...SITES[label]!, port })];
+  const serving = [thread.submit(serve.serveSite, { ...SITES[label]!, port })];
   try {
     for await (const future of asCompleted(serving)) future.result();
   } catch (error) {
@@ -127,7 +125,7 @@ export async function startSite(
   }
   signal.throwIfAborted();
   const end = new AbortController();
-  thread.submit(untilAborted, end.signal).addDoneCallback((future) => {
+  thread.submit(serve.untilAborted, end.signal).addDoneCallback((future) => {
     try {
       future.result();
     } catch (error) {
