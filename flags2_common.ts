@@ -277,14 +277,14 @@ export async function main(
 ): Promise<void> {
   if (!Deno.mainModule) throw new Error(UNGUARDED); // This is a thread.
   const parser = argumentParser(defaultConcurReq);
+  run = newRun({ id: crypto.randomUUID().slice(0, 8), revive: ensureSite });
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
     if (args.help) return printLine(parser.help);
-    const { ccList, server, timeout, verbose } = args;
-    const id = crypto.randomUUID().slice(0, 8);
-    run = newRun({ id, timeout, revive: ensureSite });
+    const { ccList, server, verbose } = args;
+    run.timeout = args.timeout;
     exemptLocalhost();
-    using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, id));
+    using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, run.id));
     const baseUrl = SERVERS[server] ?? server;
     const concurReq = Math.min(args.maxReq, maxConcurReq, ccList.length);
     const { host } = new URL(baseUrl);

@@ -71,8 +71,7 @@ function listen(): void {
 }
 
 function interrupt(exitStatus: number): void {
-  // Soon after, it is the same: the terminal sends Ctrl-C to `deno task` and to the
-  // script, and `deno task` hands it on.
+  // So soon it is the same Ctrl-C: `deno task` hands on what the script has, too.
   if (performance.now() - interrupted < 250) return;
   const [run, cleanUp] = current ?? [];
   if (!run || run.signal.aborted) {

@@ -164,9 +164,6 @@ type Exports = Record<string, any>;
 export const UNGUARDED =
   "put this under if (import.meta.main): a thread imports this module, too";
 
-/** Two to four threads were as fast as any number. */
-const MAX_THREADS = Math.min(navigator.hardwareConcurrency, 4);
-
 /**
  * Runs functions of a module on other threads, at most `maxWorkers` calls at a
  * time; the others wait in a queue.
@@ -197,7 +194,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   readonly #threads = new Set<Thread>();
   readonly #queue: Future<unknown>[] = [];
   readonly #running = new Set<Future<unknown>>();
-  readonly #shutdown = new AbortController();
+  #idle = new AbortController();
+  #isShut = false;
   #broken: BrokenThreadPool | undefined;
   #exports: Exports | Promise<Exports> | undefined;
   #calls = 0;
@@ -245,7 +243,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     fn: (...args: A) => R | Promise<R>,
     ...args: A
   ): Future<R> {
-    if (this.#shutdown.signal.aborted) throw new Error("the pool is shut down");
+    if (this.#isShut) throw new Error("the pool is shut down");
     if (this.#broken) throw this.#broken;
     const future = new Future(async () => {
       const exports = await this.#exports;
@@ -287,9 +285,10 @@ export class ThreadPoolExecutor implements AsyncDisposable {
 
   /** Wait for the calls, then end the threads. Further calls are refused. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#shutdown.abort();
+    this.#isShut = true;
     const futures = [...this.#running, ...this.#queue];
     for await (const _ of asCompleted(futures));
+    this.#idle.abort(); // A program would wait for the timer.
     for (const thread of this.#threads) this.#end(thread);
   }
 
@@ -305,22 +304,23 @@ export class ThreadPoolExecutor implements AsyncDisposable {
 
   /** End the threads after 100 ms without a call. */
   #endWhenIdle(): void {
-    const calls = this.#calls;
+    this.#idle.abort();
+    const { signal } = this.#idle = new AbortController();
     // Much cheaper than the first `setTimeout` of a program.
     AbortSignal.timeout(100).addEventListener("abort", () => {
-      if (this.#calls !== calls) return;
       for (const thread of this.#threads) {
         if (thread.calls.size === 0) this.#end(thread);
       }
-    }, { signal: this.#shutdown.signal });
+    }, { signal });
   }
 
   /** The thread with the fewest calls, or a new one when all have some. */
   #leastBusy(): Thread {
-    const [thread] = [...this.#threads].sort((a, b) =>
-      a.calls.size - b.calls.size
-    );
-    const isFull = this.#threads.size === MAX_THREADS;
+    const order = (a: Thread, b: Thread) => a.calls.size - b.calls.size;
+    const [thread] = [...this.#threads].sort(order);
+    // Two to four threads were as fast as any number.
+    const most = Math.min(navigator.hardwareConcurrency, 4);
+    const isFull = this.#threads.size === most;
     return isFull || thread?.calls.size === 0 ? thread! : this.#start();
   }
 
@@ -404,10 +404,10 @@ export class ThreadPoolExecutor implements AsyncDisposable {
 
 /** What was thrown on a thread, of its class again. */
 function rebuilt(copy: Copy, exports: Exports): unknown {
-  const { value, items, fields, className = "Error" } = copy;
+  const { value, items, fields, className = "Error", isExported } = copy;
   if (items) return items.map((it) => rebuilt(it, exports));
   if (!fields) return value;
-  const places: Exports[] = [exports, Deno.errors, globalThis];
+  const places: Exports[] = isExported ? [exports] : [Deno.errors, globalThis];
   const Class = places.find((it) => it[className])?.[className] ?? Error;
   const [name, message] = [fields.name?.value, fields.message?.value];
   const error = Class === DOMException

@@ -7,9 +7,8 @@
 
 /**
  * The pool to a thread: make this call, or, without a name, abort its signal. The
- * function may be another one of that name: where the pool cannot tell, its text
- * does. `signalAt` is the place of an `AbortSignal`, or -1; an `initial` call comes
- * before all others.
+ * function may be another one of that name: its text tells, if the pool does not.
+ * `signalAt` is the place of an `AbortSignal`, or -1; an `initial` call comes first.
  */
 export type Call = {
   id: number;
@@ -33,6 +32,7 @@ export type Copy = {
   items?: Copy[];
   fields?: Record<string, Copy>;
   className?: string;
+  isExported?: boolean;
 };
 
 const thread = self as unknown as Worker & { name: string; close(): void };
@@ -93,6 +93,7 @@ function copyOf(thrown: unknown, depth = 0): Copy {
       (place as typeof exports)[name] === thrown.constructor;
     return {
       fields: Object.fromEntries(fields),
+      isExported: isIn(exports),
       ...[exports, Deno.errors, globalThis].some(isIn) && { className: name },
     };
   } catch { // It cannot be copied, or not even be read.

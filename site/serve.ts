@@ -165,7 +165,7 @@ const parser = new ArgumentParser({
   },
   seed: {
     flag: "-s N",
-    type: number("a whole number", Number.isInteger),
+    type: number("a whole number < 2 ** 53", Number.isSafeInteger),
     help: "fail the same paths each time (default: at random)",
   },
 });

@@ -40,6 +40,7 @@ const ERRORS: Record<string, () => unknown> = {
   NotFound: () => new Deno.errors.NotFound("no such file"),
   TimedOut: () => Object.assign(new TimedOut("it"), { f() {} }), // No copy of f.
   TypeError: () => new TypeError("of the runtime"),
+  "runtime's": () => new Deno.errors.TimedOut("too"),
   DOMException: () => new DOMException("too late", "TimeoutError"),
   AggregateError: () => {
     const errors = [new FlagError(2, "CN"), new TypeError(), 3];

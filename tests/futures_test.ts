@@ -236,6 +236,7 @@ describe("ThreadPoolExecutor", () => {
     ["NotFound", Deno.errors.NotFound, "NotFound: no such file", {}],
     ["TimedOut", TimedOut, "Error: it", { f: "[Function: f]" }],
     ["TypeError", TypeError, "TypeError: of the runtime", {}],
+    ["runtime's", Deno.errors.TimedOut, "TimedOut: too", {}],
     ["DOMException", DOMException, "TimeoutError: too late", {}],
     ["own ideas", OwnIdeas, "Error", { status: 2 }],
     ["no class", Error, "Nameless: 7 is no class", {}],
@@ -328,7 +329,7 @@ describe("ThreadPoolExecutor", () => {
     assertEquals(listeners.size, 0);
   });
 
-  it("leaves no timer when it is closed, which the program would wait for", async () => {
+  it("leaves no timer when it is used again or closed, which the program would wait for", async () => {
     const timers: AbortSignal[] = [];
     const addEventListener = (
       _type: string,
@@ -337,7 +338,8 @@ describe("ThreadPoolExecutor", () => {
     ) => timers.push(options.signal);
     using _ = replaced(AbortSignal, "timeout", () => ({ addEventListener }));
     const closed = pool(1);
-    await resultOf(closed.submit(add, 1, 2));
+    for (const n of [1, 2, 3]) await resultOf(closed.submit(add, n, n));
+    assert(timers.length > 1 && timers.slice(0, -1).every((it) => it.aborted));
     await closed[Symbol.asyncDispose]();
     assertEquals([...new Set(timers.map(({ aborted }) => aborted))], [true]);
   });

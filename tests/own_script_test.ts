@@ -157,12 +157,12 @@ import { asCompleted, ThreadPoolExecutor } from "./lib/futures.ts";
 import { die } from "${import.meta.resolve("./calls.ts")}";
 export { die };
 export const square = (n, ms = 0) => delay(ms).then(() => n * n);
-export class OwnError extends Error {
+export class Temporal extends Error { // It is called like a global.
   name = "OwnError";
   n = 7;
 }
 export function fail() {
-  throw new OwnError();
+  throw new Temporal();
 }
 `;
 
@@ -195,7 +195,7 @@ async function main() {
     try {
       call.result();
     } catch (error) {
-      console.log(error instanceof OwnError, error.n);
+      console.log(error instanceof Temporal, error.n);
     }
   }
   const call = executor.submit(square, 3, 300);

@@ -295,7 +295,7 @@ describe("site/serve.ts", () => {
     for (
       const [args, message] of [
         ["-l -1", "--late SHARE must be a number from 0 to 1, not -1"],
-        ["--seed 1.5", "--seed N must be a whole number, not 1.5"],
+        ["-s 1e99", "--seed N must be a whole number < 2 ** 53, not 1e99"],
         ["remote", "LABEL must be one of LOCAL, DELAY, ERROR, not remote"],
       ] as const
     ) {

@@ -163,10 +163,7 @@ export async function projectAtFreePorts(): Promise<ProjectAtFreePorts> {
 
 let shared: Promise<ProjectAtFreePorts> | undefined;
 
-/**
- * One for all tests of a file, which leave it as it is but for `downloads`; it is
- * gone when they have run.
- */
+/** One for all tests of a file; they leave it as it is but for `downloads`. */
 export function sharedProject(): Promise<ProjectAtFreePorts> {
   return shared ??= projectAtFreePorts().then((copy) => {
     const remove = () => Deno.removeSync(copy.path, { recursive: true });
