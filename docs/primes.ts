@@ -4,9 +4,9 @@
  *
  * ```
  * $ deno run -P docs/primes.ts 2
- * 100%|██████████| 20/20 [00:01<00:00, 13.64it/s]
+ * 100%|██████████| 20/20 [00:01<00:00, 10.25it/s]
  * 664579 primes below 10000000 with maxWorkers = 2
- * Elapsed time: 1.47s
+ * Elapsed time: 1.96s
  * ```
  *
  * @module
