@@ -6,9 +6,9 @@
 
 import { eventually, has, spawn, TemporaryFolder } from "./testing.ts";
 
-/** The name of the browser that is installed here, if there is one. */
+/** The name of a browser that is installed here, the one that starts first. */
 export async function findChromium(): Promise<string | undefined> {
-  for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
+  for (const name of ["chromium-headless-shell", "chromium", "google-chrome"]) {
     if (await has(name, "--version")) return name;
   }
 }
