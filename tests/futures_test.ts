@@ -366,10 +366,11 @@ describe("ThreadPoolExecutor", () => {
 
   it("makes the calls that are queued when its block is left, and then refuses more", async () => {
     const executor = pool(2);
-    const futures = Array.from({ length: 9 }, () => executor.submit(add, 1, 2));
+    const submit = () => executor.submit(whichThread, 5);
+    const futures = Array.from({ length: 9 }, submit);
     for await (const _ of asCompleted(futures)) break;
     await executor[Symbol.asyncDispose]();
-    assert(futures.every((future) => future.result() === 3));
+    assert(futures.every((future) => future.result() > 0));
     assertThrows(() => executor.submit(add, 1, 2), Error, "shut down");
     await executor[Symbol.asyncDispose]();
   });
