@@ -17,7 +17,8 @@ export type Script = typeof SCRIPTS[number];
 /** So many ports each file of tests has, as several run at a time. */
 const PORTS = 200;
 
-let ports = 0;
+let tried = 0;
+const free: number[] = [];
 
 /**
  * A port of 127.0.0.1 where nobody listens: below those from which the system
@@ -27,17 +28,19 @@ export function freePort(): number {
   const files = [...Deno.readDirSync(`${ROOT}/tests`)].map(({ name }) => name)
     .filter((name) => name.endsWith("_test.ts")).sort();
   const place = files.indexOf(Deno.mainModule.replace(/^.*\//, ""));
-  for (;;) {
-    const port = 10_000 + PORTS * place + ports++ % PORTS;
+  // Not the last one: a child that is just being started may have it still.
+  while (free.length < 10) {
+    const port = 10_000 + PORTS * place + tried++ % PORTS;
     try {
       Deno.listen({ hostname: "127.0.0.1", port }).close();
-      return port;
+      free.push(port);
     } catch (error) { // Windows keeps some for itself.
       const { AddrInUse, PermissionDenied } = Deno.errors;
       if (error instanceof AddrInUse) continue;
       if (!(error instanceof PermissionDenied)) throw error;
     }
   }
+  return free.shift()!;
 }
 
 /** A folder that is gone when its `await using` block is left. */
@@ -45,10 +48,7 @@ export class TemporaryFolder implements AsyncDisposable {
   /** Where it is. */
   readonly path: string = Deno.makeTempDirSync({ prefix: "flags2_" });
 
-  /**
-   * What is in one of its folders, sorted; nothing when the folder is not
-   * there.
-   */
+  /** What is in one of its folders, sorted; nothing when that is not there. */
   async list(folder = "downloads"): Promise<string[]> {
     try {
       const entries = await Array.fromAsync(

@@ -53,7 +53,7 @@ Deno.connect = async (options) => {
     const { promise, reject } = Promise.withResolvers();
     const refuse = () => reject(error);
     options.signal?.addEventListener("abort", refuse);
-    Deno.unrefTimer(setTimeout(refuse, 60_000));
+    Deno.unrefTimer(setTimeout(refuse, 2_300));
     // Else its timer, a request's of 10 s, would keep the program.
     await promise.finally(() =>
       options.signal?.removeEventListener("abort", refuse)
