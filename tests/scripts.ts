@@ -14,33 +14,30 @@ export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
 /** One of {@linkcode SCRIPTS}. */
 export type Script = typeof SCRIPTS[number];
 
-/** So many ports each file of tests has, as several run at a time. */
-const PORTS = 200;
-
-let tried = 0;
-const free: number[] = [];
+/** The ports that `freePort` has found, and how many of them it has returned. */
+const found: number[] = [];
+let returned = 0;
 
 /**
- * A port of 127.0.0.1 where nobody listens: below those from which the system
- * takes one for each connection, and so the next moment perhaps this one.
+ * Return a port of 127.0.0.1 on which no program listens, another one each time.
+ * It is a random one, so that other checkouts can run at the same time, and it
+ * is below the ports that the system gives to outgoing connections.
  */
 export function freePort(): number {
-  const files = [...Deno.readDirSync(`${ROOT}/tests`)].map(({ name }) => name)
-    .filter((name) => name.endsWith("_test.ts")).sort();
-  const place = files.indexOf(Deno.mainModule.replace(/^.*\//, ""));
-  // Not the last one: a child that is just being started may have it still.
-  while (free.length < 10) {
-    const port = 10_000 + PORTS * place + tried++ % PORTS;
+  // A child process that is just starting may still hold the last ports found.
+  while (found.length < returned + 10) {
+    const port = 10_000 + Math.floor(20_000 * Math.random());
+    if (found.includes(port)) continue;
     try {
       Deno.listen({ hostname: "127.0.0.1", port }).close();
-      free.push(port);
-    } catch (error) { // Windows keeps some for itself.
+      found.push(port);
+    } catch (error) { // Windows reserves some ports for itself.
       const { AddrInUse, PermissionDenied } = Deno.errors;
       if (error instanceof AddrInUse) continue;
       if (!(error instanceof PermissionDenied)) throw error;
     }
   }
-  return free.shift()!;
+  return found[returned++]!;
 }
 
 /** A folder that is gone when its `await using` block is left. */
