@@ -20,7 +20,7 @@ import {
   quoted,
   ROOT,
   TemporaryFolder,
-} from "../tests/scripts.ts";
+} from "./scripts.ts";
 import { floor, markdown } from "./compare.ts";
 
 /** How often each process runs, and each site is asked for a second. */

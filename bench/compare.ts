@@ -17,7 +17,7 @@ import {
   quoted,
   ROOT,
   TemporaryFolder,
-} from "../tests/scripts.ts";
+} from "./scripts.ts";
 import { film, type Race } from "./film.ts";
 import { lanes, watch } from "./lanes.ts";
 

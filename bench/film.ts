@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { Report, Script } from "../tests/scripts.ts";
+import type { Report, Script } from "./scripts.ts";
 import { rect, svg, text } from "./svg.ts";
 
 /** A run of a script in a terminal of 80 columns. */

@@ -13,7 +13,7 @@ import {
   freePort,
   type Script,
   TemporaryFolder,
-} from "../tests/scripts.ts";
+} from "./scripts.ts";
 import { rect, svg, text } from "./svg.ts";
 
 /** A request: code, answer, lane from 0, and seconds after the first request. */

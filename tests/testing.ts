@@ -19,7 +19,7 @@ import {
   type ScriptOptions,
   STD,
   TemporaryFolder,
-} from "./scripts.ts";
+} from "../bench/scripts.ts";
 
 export {
   commandLine,
@@ -31,7 +31,7 @@ export {
   SCRIPTS,
   STD,
   TemporaryFolder,
-} from "./scripts.ts";
+} from "../bench/scripts.ts";
 
 /** The flags as the sites serve them. */
 export const FLAGS = `${ROOT}/flags`;

@@ -6,7 +6,7 @@
  */
 
 /** The project's folder. */
-export const ROOT: string = import.meta.dirname!.replace(/[\\/]tests$/, "");
+export const ROOT: string = import.meta.dirname!.replace(/[\\/]bench$/, "");
 
 /** The scripts, without `flags2_` and `.ts`. */
 export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
