@@ -1,10 +1,8 @@
 /**
  * A stand-in for @std/testing/bdd, which npm lacks. Each `it` is a `Deno.test`,
- * named after what describes it; a test that leaves a file, a child process or a
- * timer behind fails.
- *
- * It is in a folder of this name as Deno, to say where a test stands, passes over
- * the callers in a `node_modules`; else all tests would stand in this file.
+ * named after its `describe` blocks. A test that leaves a file, a child process or
+ * a timer behind fails. The runtime locates every failing test in this file; the
+ * name and the stack trace lead to the test itself.
  *
  * @module
  */
