@@ -25,10 +25,9 @@ Deno.addSignalListener("SIGTERM", Deno.exit);
 for (const [label, port] of Object.entries(${JSON.stringify(ports)})) {
   serveSite({ ...SITES[label], port });
 }`;
-  const site = spawn([
-    ...[...within, Deno.execPath(), "eval", ...STD],
-    ...[`--config=${ROOT}/deno.json`, program],
-  ]);
+  const config = `--config=${ROOT}/deno.json`;
+  const words = [Deno.execPath(), "eval", ...STD, config, program];
+  const site = spawn([...within, ...words], { limit: 300 }); // For all tests.
   for (const port of Object.values(ports)) {
     await eventually(() => lengthOfFlag(port));
   }

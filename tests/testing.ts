@@ -84,19 +84,19 @@ export const itInTerminal = itIf(
 );
 
 /**
- * What a look gives, once that is true.
+ * Call a function until it returns something true, and return that.
  *
- * @throws {Error} When a minute has passed.
+ * @throws {Error} After 20 seconds.
  */
 export async function eventually<Seen>(
   look: () => Seen | Promise<Seen>,
 ): Promise<Seen & NonNullable<unknown>> {
-  for (let tries = 0; tries < 3000; tries++) {
+  for (let tries = 0; tries < 1000; tries++) {
     const seen = await look();
     if (seen) return seen;
     await delay(20);
   }
-  throw new Error(`a minute has passed without ${look}`);
+  throw new Error(`20 seconds have passed without ${look}`);
 }
 
 /** Something else in the place of a member, until the block is left. */
@@ -202,8 +202,14 @@ export function serve(
   return Object.assign(server, { url, requests });
 }
 
+/** How long a child process may run. */
+interface Limit {
+  /** Seconds after which it is killed; by default 30. */
+  limit?: number | undefined;
+}
+
 /** How to run a script as a child process. */
-export interface RunOptions extends ScriptOptions {
+export interface RunOptions extends ScriptOptions, Limit {
   /** The current directory. */
   cwd: string;
   /** Environment variables, beside those of the tests. */
@@ -222,28 +228,34 @@ export interface Outcome {
   stderr: string;
 }
 
-/** Start a program as a child process, with pipes for what it prints. */
+/**
+ * Start a program as a child process, with pipes for what it prints. It is killed
+ * after `limit` seconds, so that a program that hangs fails its own test only.
+ */
 export function spawn(
   [program, ...args]: string[],
-  options: Deno.CommandOptions = {},
+  { limit = 30, ...options }: Deno.CommandOptions & Limit = {},
 ): Deno.ChildProcess {
-  return new Deno.Command(program!, {
+  const child = new Deno.Command(program!, {
     args,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
     ...options,
   }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), 1000 * limit);
+  child.status.finally(() => clearTimeout(timer));
+  return child;
 }
 
 /** Start a script as a child process. */
 export function start(
   script: Script,
   args: string[],
-  { within = [], cwd, env = {}, ...options }: RunOptions,
+  { within = [], cwd, env = {}, limit, ...options }: RunOptions,
 ): Deno.ChildProcess {
   const words = commandLine(script, args, options);
-  return spawn([...within, ...words], { cwd, env });
+  return spawn([...within, ...words], { cwd, env, limit });
 }
 
 /** Run a script as a child process, to its end. */
@@ -299,7 +311,6 @@ export async function runOwn(
     cwd: path,
     env: { NO_COLOR: "1" },
     stdin: "piped",
-    signal: AbortSignal.timeout(60_000), // Whatever hangs is killed.
   });
   await new Blob([stdin]).stream().pipeTo(child.stdin).catch(() => {});
   return await outcome(child);
