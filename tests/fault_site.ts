@@ -74,15 +74,12 @@ function bomb(): Uint8Array {
 }
 
 /** The codes whose flags `downloads` holds: whole ones, and nothing else. */
-export async function savedIn(
-  folder: TemporaryFolder,
-  flag: (cc: string) => Uint8Array = flagOf,
-): Promise<string[]> {
+export async function savedIn(folder: TemporaryFolder): Promise<string[]> {
   const names = await folder.list();
   return names.map((name) => {
     const cc = name.replace(/\.gif$/, "").toUpperCase();
     const bytes = Deno.readFileSync(`${folder.path}/downloads/${name}`);
-    assert(Buffer.compare(bytes, flag(cc)) === 0, name);
+    assert(Buffer.compare(bytes, flagOf(cc)) === 0, name);
     return cc;
   });
 }
