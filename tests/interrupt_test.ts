@@ -15,12 +15,14 @@ import {
   project,
   projectAtFreePorts,
   quoted,
+  ROOT,
   type RunOptions,
   type Script,
   SCRIPTS,
   sharedProject,
   spawn,
   start,
+  STD,
   TemporaryFolder,
 } from "./testing.ts";
 
@@ -219,6 +221,32 @@ describe("Ctrl-C", () => {
     assertEquals(code, 130, stdout);
     await held.assertStopped(stdout.replaceAll("\r", ""));
   });
+
+  itOnPosix(
+    "is one Ctrl-C within 250 ms, and a second one after them",
+    async () => {
+      const program = `
+import { abortOnInterrupt } from "${import.meta.resolve("../lib/exit.ts")}";
+let now;
+performance.now = () => now;
+const run = new AbortController();
+abortOnInterrupt(run, () => console.log("ends at", now));
+for (now of [1000, 1249, 1250, 1251]) {
+  const { promise, resolve } = Promise.withResolvers();
+  Deno.addSignalListener("SIGINT", resolve);
+  Deno.kill(Deno.pid, "SIGINT");
+  await promise;
+  console.log(now, run.signal.aborted);
+}`;
+      const config = `--config=${ROOT}/deno.json`;
+      const child = spawn([Deno.execPath(), "eval", ...STD, config, program]);
+      const { code, stdout } = await outcome(child);
+      assertEquals([code, stdout], [
+        130,
+        "1000 true\n1249 true\nends at 1250\n",
+      ]);
+    },
+  );
 });
 
 describe("SIGHUP", () => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { printLine, show, write } from "../lib/terminal.ts";
+import { printLine, quote, show, write } from "../lib/terminal.ts";
 import { FaultSite } from "./fault_site.ts";
 import {
   commandLine,
@@ -47,6 +47,25 @@ describe("what is written", () => {
     const full = new Sink(new Error("No space left on device"));
     assertThrows(() => printLine("lost", full), Error, "No space");
     show("lost", full);
+  });
+
+  it("quotes a word in ASCII that has more than letters, digits and signs", () => {
+    const words = [
+      "국기",
+      "zm.gif?",
+      "fig\u202e",
+      "a b",
+      'a\n"\x9b',
+      "x".repeat(99),
+    ];
+    const quoted = [
+      "국기",
+      "zm.gif?",
+      '"fig\\u202e"',
+      '"a b"',
+      '"a\\n\\"\\u009b"',
+    ];
+    assertEquals(words.map(quote), [...quoted, `${"x".repeat(40)}…`]);
   });
 });
 

@@ -166,6 +166,7 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
       const drawings = output.drawings.map((text) => text.length);
       assert(Math.max(...drawings) < Math.max(before!, after!));
       assert((drawings.at(-1) ?? 0) < after!);
+      assert(!output.drawings.join().includes("-"), "less than no time");
     }
   });
 
@@ -176,6 +177,25 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
     for (const n of items) if (n === 2) break;
     assertMatch(output.drawings.at(-1)!, / 1\/3 /);
     assertEquals(output.writes.at(-1), "\n");
+  });
+
+  it("ends its line when the program ends within the loop, and only then", () => {
+    const output = new Screen(60);
+    const items = tqdm([1, 2, 3], { output });
+    items.next();
+    dispatchEvent(new Event("unload"));
+    assertEquals(output.writes.at(-1), "\n");
+    items.return();
+    const { length } = output.writes;
+    dispatchEvent(new Event("unload"));
+    assertEquals(output.writes.length, length);
+  });
+
+  it("draws nothing in a window that is one column wide", () => {
+    const output = new Screen(1);
+    using _ = windowOf(output);
+    assertEquals([...tqdm([1, 2], { output })], [1, 2]);
+    assertEquals(output.drawings, []);
   });
 
   itInTerminal("fits a real window, follows it and moves", async () => {
