@@ -21,17 +21,7 @@ import {
   TemporaryFolder,
 } from "../bench/scripts.ts";
 
-export {
-  commandLine,
-  freePort,
-  parseReport,
-  quoted,
-  ROOT,
-  type Script,
-  SCRIPTS,
-  STD,
-  TemporaryFolder,
-} from "../bench/scripts.ts";
+export * from "../bench/scripts.ts";
 
 /** The flags as the sites serve them. */
 export const FLAGS = `${ROOT}/flags`;
@@ -138,15 +128,14 @@ export async function project(): Promise<TemporaryFolder> {
   return folder;
 }
 
-/** A copy of the project whose sites are at free ports. */
-export interface ProjectAtFreePorts extends TemporaryFolder {
-  /** Where its sites are: LOCAL, DELAY, ERROR. */
+/** A copy of the project, with the ports of LOCAL, DELAY and ERROR there. */
+type ProjectAtFreePorts = TemporaryFolder & {
   readonly ports: readonly [number, number, number];
-}
+};
 
 /**
- * A copy of the project whose sites are at free ports, in the permission set,
- * too: a server may be at their own.
+ * Copy the project, with its sites at free ports, in the permission set, too: a
+ * server may be at their own.
  */
 export async function projectAtFreePorts(): Promise<ProjectAtFreePorts> {
   const copy = await project();
@@ -177,12 +166,8 @@ export async function siteAtFreePort(
   label: string,
 ): Promise<AsyncDisposable & { url: string }> {
   const port = freePort();
-  const { signal } = new AbortController();
-  const site = (await startSite(label, port, signal))!;
-  return {
-    url: `http://localhost:${port}/flags`,
-    [Symbol.asyncDispose]: () => site[Symbol.asyncDispose](),
-  };
+  const site = await startSite(label, port, new AbortController().signal);
+  return Object.assign(site!, { url: `http://localhost:${port}/flags` });
 }
 
 /** A server of a test's own: at a free port of 127.0.0.1, if not told another. */
