@@ -7,7 +7,7 @@ import {
   writeWhole,
 } from "../lib/files.ts";
 import { readCodes } from "../site/sites.ts";
-import { FLAGS, TemporaryFolder } from "./testing.ts";
+import { FLAGS, replaced, TemporaryFolder } from "./testing.ts";
 
 /** What a run leaves of a file when it is ended in the middle. */
 const half = (name: string, run = "a1") =>
@@ -57,11 +57,8 @@ describe("a file", () => {
   it("that cannot be written leaves nothing, and an error that names it", async () => {
     await using folder = await folderOf({ [CN]: 0 });
     for (const path of [`${folder.path}/${CN}`, `${folder.path}/no/br.gif`]) {
-      const { message } = //
-        await assertRejects(
-          () => writeWhole(path, new Uint8Array(), "a1"),
-          Error,
-        );
+      const write = () => writeWhole(path, new Uint8Array(), "a1");
+      const { message } = await assertRejects(write, Error);
       assertMatch(message.replace(path, ""), /^: [^:]+ \(os error \d+\)$/);
       assertEquals(await folder.list("."), [CN]);
     }
@@ -74,17 +71,14 @@ describe("a file", () => {
     const table = [[3, 5, 4], [99, 32, 11], [1, 13, 1]] as const;
     for (const [refusals, error, tries] of table) {
       let tried = 0;
-      Deno.rename = async (from, to) => {
+      using _ = replaced(Deno, "rename", async (from: string, to: string) => {
         if (tried++ >= refusals) return await rename(from, to);
         throw new Error(`거부. (os error ${error}): rename '${from}'`);
-      };
-      const outcome = await writeWhole(path, new Uint8Array(), "a1").catch(
-        String,
-      );
-      Deno.rename = rename;
+      });
+      const write = writeWhole(path, new Uint8Array(), "a1");
       const refused = `Error: ${path}: 거부. (os error ${error})`;
-      assertEquals(outcome, tries > refusals ? undefined : refused);
-      assertEquals(tried, tries);
+      const outcome = tries > refusals ? undefined : refused;
+      assertEquals([await write.catch(String), tried], [outcome, tries]);
     }
   });
 });

@@ -11,6 +11,7 @@ import {
   parseReport,
   ROOT,
   run,
+  spawn,
   TemporaryFolder,
 } from "./testing.ts";
 
@@ -38,15 +39,10 @@ async function startNginx() {
   for (const folder of isRoot ? [path, `${path}/site`] : []) {
     await Deno.chown(folder, NOBODY, NOBODY);
   }
-  const nginx = new Deno.Command("nginx", {
-    args: ["-p", ".", "-c", "site/nginx.conf"],
-    cwd: path,
-    ...isRoot ? { uid: NOBODY, gid: NOBODY } : {},
-  }).spawn();
-  stack.defer(async () => {
-    nginx.kill();
-    await nginx.status;
-  });
+  const user = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
+  const words = ["nginx", "-p", ".", "-c", "site/nginx.conf"];
+  const shown = { stdout: "inherit", stderr: "inherit" } as const;
+  stack.use(spawn(words, { cwd: path, ...user, ...shown }));
   const address = { hostname: "localhost", port: ports[2] };
   await eventually(() =>
     Deno.connect(address).then((conn) => conn.close() ?? true, () => false)
@@ -90,12 +86,8 @@ describe("site/nginx.conf", () => {
         const body = await response.bytes();
         return [response.status, response.headers.get("content-type"), body];
       };
-      for (
-        const [file, type] of [
-          ["/flags/ad/ad.gif", "image/gif"],
-          ["/flags/ad/metadata.json", "application/json"],
-        ] as const
-      ) {
+      for (const file of ["/flags/ad/ad.gif", "/flags/ad/metadata.json"]) {
+        const type = file.endsWith("gif") ? "image/gif" : "application/json";
         const body = await Deno.readFile(ROOT + file);
         assertEquals(await answer(file), [200, type, body]);
       }

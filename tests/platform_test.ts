@@ -9,6 +9,7 @@ import {
   projectAtFreePorts,
   ROOT,
   run,
+  serve,
   sharedProject,
   spawn,
   STD,
@@ -92,17 +93,11 @@ describe("imports.jsr.json", () => {
   const itRuns = itIf(canRun, "npm's @std, and not Windows");
   itRuns("runs a script, and a site's thread, without npm", async () => {
     const answers = await jsrAnswers();
-    const asked = new Set<string>();
-    await using server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen() {} },
-      ({ url }) => {
-        const { pathname } = new URL(url);
-        asked.add(pathname);
-        const status = answers.has(pathname) ? 200 : 404;
-        return new Response(answers.get(pathname), { status });
-      },
-    );
-    const host = `127.0.0.1:${server.addr.port}`;
+    await using server = serve(({ pathname }) => {
+      const status = answers.has(pathname) ? 200 : 404;
+      return new Response(answers.get(pathname), { status });
+    });
+    const { host } = new URL(server.url);
     await using cache = new TemporaryFolder();
     const { path } = await sharedProject();
     const map = `--import-map=${ROOT}/imports.jsr.json`;
@@ -110,9 +105,10 @@ describe("imports.jsr.json", () => {
       cwd: path,
       root: path,
       permissions: ["-P", `--allow-import=${host}`, map, "--no-lock"],
-      env: { JSR_URL: `http://${host}/`, DENO_DIR: cache.path },
+      env: { JSR_URL: server.url, DENO_DIR: cache.path },
     });
     assertEquals([code, parseReport(stdout).flags], [0, 5], stderr);
-    assertEquals(asked, new Set(answers.keys()));
+    const asked = server.requests.map(({ pathname }) => pathname);
+    assertEquals(new Set(asked), new Set(answers.keys()));
   });
 });

@@ -1,18 +1,12 @@
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { printLine, quote, show, write } from "../lib/terminal.ts";
 import { FaultSite } from "./fault_site.ts";
 import {
-  commandLine,
-  has,
-  itIf,
   itInTerminal,
   itOnLinux,
-  outcome,
   parseReport,
-  quoted,
   run,
-  spawn,
   TemporaryFolder,
   terminal,
 } from "./testing.ts";
@@ -69,24 +63,7 @@ describe("what is written", () => {
   });
 });
 
-const itPerl = itIf(
-  Deno.build.os === "linux" && await has("perl", "-v"),
-  "Linux and perl",
-);
-
 describe("a script", () => {
-  itPerl("waits for a pipe that does not block", async () => {
-    // A pipe of 4 KB that is full, and read late.
-    const perl = "use Fcntl; fcntl(STDOUT, 1031, 4096); " +
-      "fcntl(STDOUT, F_SETFL, O_WRONLY | O_NONBLOCK); " +
-      "syswrite(STDOUT, chr(10) x 4096); exec @ARGV";
-    const help = quoted(commandLine("asyncio", ["-h"]));
-    const late = `perl -e '${perl}' ${help} | { sleep 1; cat; }`;
-    const { stdout, stderr } = await outcome(spawn(["sh", "-c", late]));
-    assertEquals(stderr, "");
-    assertMatch(stdout, /^\n{4096}usage: [^]*\n$/);
-  });
-
   const table = [
     [">/dev/full", "br", 1, "*** No space left on device\n"],
     ["1</dev/null", "br", 1, "*** Standard output can only be read\n"],
