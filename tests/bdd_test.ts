@@ -3,24 +3,17 @@ import { it } from "@std/testing/bdd";
 import { outcome, ROOT, spawn, TemporaryFolder } from "./testing.ts";
 
 const TESTS = `
-import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
-const log = [];
+import { describe, it } from "@std/testing/bdd";
 describe("outer", () => {
-  beforeEach(() => { log.push("before outer"); });
-  afterEach(() => { log.push("after outer"); });
-  describe("inner", () => {
-    beforeEach(() => { log.push("before inner"); });
-    afterEach(() => { log.push("after inner"); throw new Error(); });
-    it("fails in afterEach", () => { log.push("test"); });
-  });
-  it("passes", () => Deno.writeTextFileSync("order", log.join()));
+  describe("inner", () => it("fails", () => { throw new Error(); }));
+  it("passes", () => {});
   it.skip("is left out", () => { throw new Error(); });
 });
 it("leaks a timer", () => { setTimeout(() => {}, 60_000); });
 it("leaks a file", () => { Deno.openSync(Deno.execPath()); });
 `;
 
-it("the stand-in for @std/testing/bdd nests the steps of blocks, and fails a test that throws or leaks", async () => {
+it("the stand-in for @std/testing/bdd fails a test that throws or leaks", async () => {
   await using folder = new TemporaryFolder();
   await Deno.writeTextFile(`${folder.path}/sample_test.js`, TESTS);
   const config = ["-A", "--no-check", "--frozen", `--config=${ROOT}/deno.json`];
@@ -30,13 +23,10 @@ it("the stand-in for @std/testing/bdd nests the steps of blocks, and fails a tes
   const { code, stdout, stderr } = await outcome(child);
   assertEquals(code, 1, stderr);
   assertEquals(stdout.match(/^(not )?ok .*/gm), [
-    "not ok 1 - outer inner fails in afterEach",
+    "not ok 1 - outer inner fails",
     "ok 2 - outer passes",
     "ok 3 - outer is left out # SKIP",
     "not ok 4 - leaks a timer",
     "not ok 5 - leaks a file",
   ]);
-  const inner = "before outer,before inner,test,after inner,after outer";
-  const order = await Deno.readTextFile(`${folder.path}/order`);
-  assertEquals(order, `${inner},before outer`);
 });

@@ -1,12 +1,6 @@
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertStringIncludes,
-  assertThrows,
-} from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
+import { describe, it } from "@std/testing/bdd";
 import { pathToFileURL } from "node:url";
 import { serveSite } from "../site/serve.ts";
 import { readCodes, type Site, SITES } from "../site/sites.ts";
@@ -24,17 +18,6 @@ import {
   spawn,
   STD,
 } from "./testing.ts";
-
-/** What is said on standard error meanwhile. */
-function heard(talk: () => void): string {
-  let said = "";
-  using _ = replaced(Deno.stderr, "writeSync", (bytes: Uint8Array) => {
-    said += new TextDecoder().decode(bytes);
-    return bytes.length;
-  });
-  talk();
-  return said;
-}
 
 /** `Deno.serve`, but at one address it throws. */
 function withoutAddress(hostname: string, error: Error): Disposable {
@@ -65,24 +48,26 @@ describe("flags/", () => {
 });
 
 describe("a site", () => {
-  let stop: AbortController;
   let port: number;
 
-  beforeEach(() => {
-    stop = new AbortController();
+  /** Serve a site until the block is left; `said` is on standard error then. */
+  function serve(site: Partial<Site> = {}, serveIt = serveSite) {
+    const stop = new AbortController();
     port = freePort();
-  });
-  afterEach(() => stop.abort());
-
-  const serve = (site: Partial<Site> = {}) =>
-    serveSite({ ...SITES.LOCAL!, ...site, port }, stop.signal);
+    let said = "";
+    using _ = replaced(Deno.stderr, "writeSync", (bytes: Uint8Array) => {
+      said += new TextDecoder().decode(bytes);
+      return bytes.length;
+    });
+    serveIt({ ...SITES.LOCAL!, ...site, port }, stop.signal);
+    return { said, [Symbol.dispose]: () => stop.abort() };
+  }
 
   /** Serve a copy of the project. */
-  async function serveCopy(path: string): Promise<string> {
+  async function serveCopy(path: string) {
     const program = pathToFileURL(`${path}/site/serve.ts`).href;
     const there: typeof import("../site/serve.ts") = await import(program);
-    const site = { ...SITES.LOCAL!, port };
-    return heard(() => there.serveSite(site, stop.signal));
+    return serve({}, there.serveSite);
   }
 
   /** Status of a path, and bytes of what comes. */
@@ -112,7 +97,7 @@ describe("a site", () => {
   }
 
   it("serves flags and metadata as they are, at 127.0.0.1 and [::1], HEAD like GET", async () => {
-    serve();
+    using _ = serve();
     const hosts = ["127.0.0.1", "localhost", ...hasIPv6 ? ["[::1]"] : []];
     for (const path of ["ad/ad.gif", "kr/metadata.json"]) {
       const type = path.endsWith("gif") ? "image/gif" : "application/json";
@@ -141,9 +126,9 @@ describe("a site", () => {
         [new Error(unknown), () => ""], // The kernel knows no IPv6.
       ] as const
     ) {
-      port = freePort();
       using _ = withoutAddress("::1", error);
-      assertEquals(heard(serve), expected(port));
+      using site = serve();
+      assertEquals(site.said, expected(port));
       assertEquals((await get("/flags/br/br.gif"))[0], 200);
     }
   });
@@ -152,8 +137,8 @@ describe("a site", () => {
     const text = "액세스 권한에 의해 숨겨진 소켓 (os error 10013)";
     const error = new Deno.errors.PermissionDenied(text);
     using _ = withoutAddress("127.0.0.1", error);
-    const message = `Port ${port} is reserved by the system: `;
-    assertThrows(serve, Deno.errors.PermissionDenied, message);
+    const { message } = assertThrows(serve, Deno.errors.PermissionDenied);
+    assert(message.startsWith(`Port ${port} is reserved by the system: `));
   });
 
   it("says what is wrong with flags/", async () => {
@@ -168,10 +153,9 @@ describe("a site", () => {
       ] as const
     ) {
       await break_();
-      port = freePort();
-      const said = await serveCopy(folder.path);
-      assertStringIncludes(said, `*** localhost:${port} ${expected}`);
-      assertEquals(said.split("\n").length, 2);
+      using site = await serveCopy(folder.path);
+      assert(site.said.startsWith(`*** localhost:${port} ${expected}`));
+      assertEquals(site.said.split("\n").length, 2);
     }
   });
 
@@ -180,7 +164,7 @@ describe("a site", () => {
     const path = "/flags/br/br.gif";
     const file = folder.path + path;
     const brazil = await Deno.readFile(file);
-    await serveCopy(folder.path);
+    using _ = await serveCopy(folder.path);
     assertEquals(await get(path), [200, brazil]);
     { // What was read is old, and known.
       const later = Date.now() + 10_000;
@@ -210,15 +194,15 @@ describe("a site", () => {
     await Deno.remove(`${path}/flags/eg/eg.gif`);
     await Deno.symlink("../in/in.gif", `${path}/flags/eg/eg.gif`);
     await Deno.symlink(path, `${path}/link`);
-    await serveCopy(`${path}/link`);
+    using _ = await serveCopy(`${path}/link`);
     for (const [cc, status] of [["br", 404], ["fr", 404], ["eg", 200]]) {
       assertEquals((await get(`/flags/${cc}/${cc}.gif`))[0], status, `${cc}`);
     }
   });
 
   it("answers with 500 what it cannot read, not with 404", async () => {
-    serve();
-    using _ = replaced(Deno, "statSync", () => {
+    using _site = serve();
+    using _disk = replaced(Deno, "statSync", () => {
       throw new Error("Too many open files (os error 24)");
     });
     for (const path of ["/flags/br/br.gif", "/", "/page/br.gif"]) {
@@ -227,7 +211,7 @@ describe("a site", () => {
   });
 
   it("refuses other methods with 405 and names those that it takes", async () => {
-    serve();
+    using _ = serve();
     for (const method of ["POST", "OPTIONS", "FOO"]) {
       for (const path of ["flags/br/br.gif", "", "events"]) {
         const url = `http://localhost:${port}/${path}`;
@@ -241,8 +225,7 @@ describe("a site", () => {
 
   it("LOCAL answers everything at once, DELAY half a second late", async () => {
     for (const [label, ...waits] of [["LOCAL"], ["DELAY", 500, 500]]) {
-      port = freePort();
-      serve(SITES[label!]!);
+      using _ = serve(SITES[label!]!);
       for (const path of ["br/br.gif", "br/metadata.json", "xx/xx.gif"]) {
         const statuses = { [path.startsWith("xx") ? 404 : 200]: 2 };
         const counts = await tally(2, `/flags/${path}`);
@@ -254,7 +237,7 @@ describe("a site", () => {
   it("ERROR fails a quarter, with one of four errors, and delays half", async () => {
     const { errors, late, delay } = SITES.ERROR!;
     assertEquals([errors, late, delay], [0.25, 0.5, 0.5]);
-    serve({ ...SITES.ERROR!, seed: 12 });
+    using _ = serve({ ...SITES.ERROR!, seed: 12 });
     const { statuses, waits } = await tally(400);
     const assertNear = (expected: number, count = 0) =>
       assert(Math.abs(count - expected) < 12, JSON.stringify(statuses));
@@ -266,8 +249,7 @@ describe("a site", () => {
 
   it("fails the same paths each time, with a seed only", async () => {
     const fates = async (seed?: number) => {
-      port = freePort();
-      serve({ errors: 0.5, seed });
+      using _ = serve({ errors: 0.5, seed });
       const paths = Array.from(Array(100), (_, i) => `/flags/br/br.gif?${i}`);
       return (await Promise.all(paths.map(get))).map(([status]) => status)
         .join();
