@@ -31,9 +31,8 @@ function withoutAddress(hostname: string, error: Error): Disposable {
 
 describe("flags/", () => {
   it("holds the codes of country_codes.txt, each with a flag and a name", async () => {
-    const folders = await Array.fromAsync(Deno.readDir(FLAGS));
-    const names = folders.filter((entry) => entry.isDirectory)
-      .map(({ name }) => name).sort();
+    const names = [...Deno.readDirSync(FLAGS)]
+      .filter((entry) => entry.isDirectory).map(({ name }) => name).sort();
     assertEquals(names.map((cc) => cc.toUpperCase()), readCodes());
     const images = new Set<string>();
     for (const cc of names) {
@@ -120,12 +119,11 @@ describe("a site", () => {
     const said = (port: number) =>
       `*** Another program has [::1]:${port}: this site is at 127.0.0.1 only\n`;
     const unknown = "Address family not supported by protocol (os error 97)";
-    for (
-      const [error, expected] of [
-        [new Deno.errors.AddrInUse(), said],
-        [new Error(unknown), () => ""], // The kernel knows no IPv6.
-      ] as const
-    ) {
+    const table = [
+      [new Deno.errors.AddrInUse(), said],
+      [new Error(unknown), () => ""], // The kernel knows no IPv6.
+    ] as const;
+    for (const [error, expected] of table) {
       using _ = withoutAddress("::1", error);
       using site = serve();
       assertEquals(site.said, expected(port));
@@ -145,13 +143,12 @@ describe("a site", () => {
     await using folder = await project();
     const flags = `${folder.path}/flags`;
     const remove = (path: string) => Deno.remove(path, { recursive: true });
-    for (
-      const [break_, expected] of [
-        [() => remove(`${flags}/br`), "lacks 1 of the 194 flags: they belong"],
-        [() => remove(flags), "lacks 194 of the 194 flags: they belong"],
-        [() => Deno.writeTextFile(flags, ""), "cannot list flags/: "],
-      ] as const
-    ) {
+    const table = [
+      [() => remove(`${flags}/br`), "lacks 1 of the 194 flags: they belong"],
+      [() => remove(flags), "lacks 194 of the 194 flags: they belong"],
+      [() => Deno.writeTextFile(flags, ""), "cannot list flags/: "],
+    ] as const;
+    for (const [break_, expected] of table) {
       await break_();
       using site = await serveCopy(folder.path);
       assert(site.said.startsWith(`*** localhost:${port} ${expected}`));
@@ -263,24 +260,21 @@ describe("a site", () => {
 });
 
 describe("site/serve.ts", () => {
-  const serve = (root: string, args: string) =>
-    spawn([
-      ...[Deno.execPath(), "run", "-A", ...STD],
-      `${root}/site/serve.ts`,
-      ...args.split(" "),
-    ]);
+  function serve(root: string, args: string): Deno.ChildProcess {
+    const words = [...STD, `${root}/site/serve.ts`, ...args.split(" ")];
+    return spawn([Deno.execPath(), "run", "-A", ...words]);
+  }
 
   it("shows its help, and refuses a command line that it cannot run", async () => {
     const help = await outcome(serve(ROOT, "-h"));
     assertEquals([help.code, help.stderr], [0, ""]);
     assertMatch(help.stdout, /^usage: serve\.ts \[-h\]/);
-    for (
-      const [args, message] of [
-        ["-l -1", "--late SHARE must be a number from 0 to 1, not -1"],
-        ["-s 1e99", "--seed N must be a whole number < 2 ** 53, not 1e99"],
-        ["remote", "LABEL must be one of LOCAL, DELAY, ERROR, not remote"],
-      ] as const
-    ) {
+    const table = [
+      ["-l -1", "--late SHARE must be a number from 0 to 1, not -1"],
+      ["-s 1e99", "--seed N must be a whole number < 2 ** 53, not 1e99"],
+      ["remote", "LABEL must be one of LOCAL, DELAY, ERROR, not remote"],
+    ] as const;
+    for (const [args, message] of table) {
       const { code, stdout, stderr } = await outcome(serve(ROOT, args));
       assertEquals([code, stdout], [2, ""]);
       const [first, usage] = stderr.split("usage: serve.ts ");
@@ -316,9 +310,8 @@ describe("site/serve.ts", () => {
       await eventually(() => ask(local, "us").catch(() => 0));
       const events = await fetch(`http://localhost:${late}/events`);
       const asked: Promise<unknown>[] = [events.text(), ask(late, "us")];
-      for (const cc of "ad br cn de eg fr in jp".split(" ")) {
-        asked.push(ask(failing, cc));
-      }
+      const codes = "ad br cn de eg fr in jp".split(" ");
+      asked.push(...codes.map((cc) => ask(failing, cc)));
       await eventually(() => answers.length >= 4);
       await delay(1000); // By default those that are late would come.
       site.kill("SIGINT");

@@ -203,15 +203,8 @@ export interface RunOptions extends ScriptOptions, Limit {
   within?: string[];
 }
 
-/** What a script printed, and its exit status. */
-export interface Outcome {
-  /** Exit status. */
-  code: number;
-  /** Standard output. */
-  stdout: string;
-  /** Standard error. */
-  stderr: string;
-}
+/** The exit status of a program, and what it printed. */
+export type Outcome = { code: number; stdout: string; stderr: string };
 
 /**
  * Start a program as a child process, with pipes for what it prints. It is killed

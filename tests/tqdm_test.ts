@@ -170,25 +170,22 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
     }
   });
 
-  it("draws nothing before the loop begins, and ends its line when that is left", () => {
+  it("draws nothing before the loop begins, and ends its line once: with the loop, or with the program", () => {
+    const end = new Event("unload");
     const output = new Screen(60);
     const items = tqdm([1, 2, 3], { output });
     assertEquals(output.writes, []);
     for (const n of items) if (n === 2) break;
     assertMatch(output.drawings.at(-1)!, / 1\/3 /);
-    assertEquals(output.writes.at(-1), "\n");
-  });
-
-  it("ends its line when the program ends within the loop, and only then", () => {
-    const output = new Screen(60);
-    const items = tqdm([1, 2, 3], { output });
-    items.next();
-    dispatchEvent(new Event("unload"));
-    assertEquals(output.writes.at(-1), "\n");
-    items.return();
-    const { length } = output.writes;
-    dispatchEvent(new Event("unload"));
-    assertEquals(output.writes.length, length);
+    dispatchEvent(end);
+    assertEquals(output.writes.join("").split("\n").length, 2);
+    const broken = new Screen(60);
+    using _ = windowOf(broken);
+    const others = tqdm([1, 2, 3], { output: broken });
+    others.next();
+    dispatchEvent(end);
+    assertEquals(broken.writes.at(-1), "\n");
+    others.return();
   });
 
   it("draws nothing in a window that is one column wide", () => {
@@ -198,19 +195,15 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
     assertEquals(output.drawings, []);
   });
 
-  itInTerminal("fits a real window, follows it and moves", async () => {
+  itInTerminal("fits a real window and follows it", async () => {
     const loop = `${IMPORT}
 const resize = { args: ["cols", "50"], stdin: "inherit" };
-for await (const i of tqdm(Array(12).keys().map(async (n) => n), 12)) {
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  if (i === 5) await new Deno.Command("stty", resize).spawn().status;
+for (const i of tqdm(Array(3).keys(), 3)) {
+  if (i === 1) await new Deno.Command("stty", resize).spawn().status;
 }`;
     const words = quoted([Deno.execPath(), "eval", loop]);
     const screen = await terminalOf(words, { cwd: ROOT, columns: 70 });
-    const drawings = drawingsIn(screen);
-    const widths = drawings.map((text) => text.length);
+    const widths = drawingsIn(screen).map((text) => text.length);
     assertEquals([widths[0], widths.at(-1)], [68, 48]);
-    assertMatch(drawings.at(-1)!, /^100%\|/);
-    assert(new Set(drawings).size >= 5);
   });
 });
