@@ -12,11 +12,6 @@ declare module "@std/assert*" {
   type Class<T = any> = abstract new (...args: any[]) => T;
   export function assert(expr: unknown, msg?: string): asserts expr;
   export function assertEquals<T>(actual: T, expected: T, msg?: string): void;
-  export function assertInstanceOf<C extends Class>(
-    actual: unknown,
-    expectedType: C,
-    msg?: string,
-  ): asserts actual is InstanceType<C>;
   export function assertMatch(
     actual: string,
     expected: RegExp,

@@ -81,7 +81,7 @@ export const itInTerminal = itIf(
 export async function eventually<Seen>(
   look: () => Seen | Promise<Seen>,
 ): Promise<Seen & NonNullable<unknown>> {
-  for (let tries = 0; tries < 1000; tries++) {
+  for (const end = performance.now() + 20_000; performance.now() < end;) {
     const seen = await look();
     if (seen) return seen;
     await delay(20);
