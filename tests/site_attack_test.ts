@@ -12,25 +12,20 @@ import {
 } from "./testing.ts";
 
 const HOST = "HTTP/1.1\r\nHost: localhost\r\n";
-const GET = `GET /flags/br/br.gif ${HOST}`;
 const hostname = "127.0.0.1";
 
-/** Start sites in a process of their own. */
-async function start(ports: Record<string, number>, within: string[] = []) {
+/** Start the LOCAL site in a process of its own. */
+async function start(port: number, within: string[] = []) {
   const url = (name: string) => new URL(`../site/${name}`, import.meta.url);
   const program = `import { serveSite } from "${url("serve.ts")}";
 import { SITES } from "${url("sites.ts")}";
 // The runtime opens what it needs for signals now: out of files it would panic.
 Deno.addSignalListener("SIGTERM", Deno.exit);
-for (const [label, port] of Object.entries(${JSON.stringify(ports)})) {
-  serveSite({ ...SITES[label], port });
-}`;
+serveSite({ ...SITES.LOCAL, port: ${port} });`;
   const config = `--config=${ROOT}/deno.json`;
   const words = [Deno.execPath(), "eval", ...STD, config, program];
   const site = spawn([...within, ...words], { limit: 300 }); // For all tests.
-  for (const port of Object.values(ports)) {
-    await eventually(() => lengthOfFlag(port));
-  }
+  await eventually(() => lengthOfFlag(port));
   return site;
 }
 
@@ -40,11 +35,11 @@ const lengthOfFlag = (port: number) =>
     headers: { connection: "close" },
   }).then(async (answer) => (await answer.bytes()).length, () => 0);
 
-const [port, latePort] = [freePort(), freePort()];
-const site = await start({ LOCAL: port, DELAY: latePort });
+const port = freePort();
+const site = await start(port);
 addEventListener("unload", () => site.kill());
 
-/** What sites have said on standard error. */
+/** What the site has said on standard error. */
 let said = "";
 site.stderr.pipeThrough(new TextDecoderStream())
   .pipeTo(new WritableStream({ write: (text) => void (said += text) }));
@@ -55,16 +50,10 @@ describe("a site, attacked,", () => {
     assertEquals([await lengthOfFlag(port), said], [3402, ""]);
   }
 
-  /** A connection on which some text was sent. */
-  async function connect(text: string, at = port): Promise<Deno.TcpConn> {
-    const connection = await Deno.connect({ hostname, port: at });
-    await connection.write(new TextEncoder().encode(text));
-    return connection;
-  }
-
-  /** The head of what comes back, within half a second or until the end. */
+  /** Send a request, and return the head of what comes back in half a second. */
   async function send(text: string): Promise<string> {
-    using connection = await connect(text);
+    using connection = await Deno.connect({ hostname, port });
+    await connection.write(new TextEncoder().encode(text));
     const timer = setTimeout(() => connection.closeWrite(), 500);
     let answer = "";
     try {
@@ -114,27 +103,6 @@ describe("a site, attacked,", () => {
     await assertWell();
   });
 
-  it("serves beside clients that are idle, do not read, or vanish", async () => {
-    const clients: [text: string, isLate: boolean][] = [
-      ["", false],
-      [GET, false],
-      [`GET /page/events ${HOST}\r\n`, false],
-      [`${GET}\r\n`.repeat(5), false],
-      [`${GET}\r\n`, true],
-    ];
-    const connections: Deno.TcpConn[] = [];
-    for (let i = 0; i < 500; i++) {
-      const [text, isLate] = clients[i % clients.length]!;
-      const connection = await connect(text, isLate ? latePort : port);
-      connections.push(connection);
-      if (i % 3 === 2) await connection.closeWrite();
-    }
-    await assertWell();
-    for (const connection of connections) connection.close();
-    assertEquals(await lengthOfFlag(latePort), 3402);
-    await assertWell();
-  });
-
   it("cannot be reached at the machine's other addresses", async () => {
     const others = Deno.networkInterfaces().map(({ address }) => address)
       .filter((address) => !/^(127\.|::1$|fe80:)/.test(address));
@@ -149,7 +117,7 @@ describe("a site, attacked,", () => {
   itOnLinux("serves on when it was out of open files", async () => {
     const port = freePort();
     const within = ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh"];
-    const site = await start({ LOCAL: port }, within);
+    const site = await start(port, within);
     const connections: Deno.Conn[] = [];
     for (let i = 0; i < 200; i++) {
       await Deno.connect({ hostname, port }).then(
