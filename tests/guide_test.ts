@@ -88,12 +88,10 @@ const { path: cwd } = await sharedProject();
 await Deno.mkdir(`${cwd}/docs`);
 const primes = await Deno.readTextFile(`${ROOT}/docs/primes.ts`);
 const [bar] = blocks(ENGLISH, "ts ignore");
-for (
-  const [name, text] of [
-    ["primes.ts", primes.replace("= 10_", "= 1_")],
-    ["bar.ts", bar!.replace("(10)", "(1)")],
-  ] as const
-) await Deno.writeTextFile(`${cwd}/docs/${name}`, text);
+const write = (name: string, text: string) =>
+  Deno.writeTextFile(`${cwd}/docs/${name}`, text);
+await write("primes.ts", primes.replace("= 10_", "= 1_"));
+await write("bar.ts", bar!.replace("(10)", "(1)"));
 
 /** Words of `deno run -P`, with @std from where these tests have it. */
 const RUN_P = commandLine("asyncio", [], { permissions: ["-P"] }).slice(0, -1);
