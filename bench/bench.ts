@@ -11,7 +11,6 @@
 
 import { delay } from "@std/async/delay";
 import { expandCcArgs } from "../flags2_common.ts";
-import { ArgumentParser } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "../lib/exit.ts";
 import { startSite } from "../site/start.ts";
 import {
@@ -139,14 +138,7 @@ async function startNginx(
   throw new SystemExit("nginx does not serve with site/nginx.conf");
 }
 
-const parser = new ArgumentParser({
-  description: `\
-Measure what the scripts cost, in some four minutes, and print it in Markdown.
-What is not installed of hyperfine, nginx, curl, aria2c and wrk is left out.`,
-}, {});
-
 async function main(): Promise<void> {
-  if (parser.parse(Deno.args).help) return console.log(parser.help);
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(new TemporaryFolder());
   const ports = Array.from({ length: 4 }, freePort);
@@ -210,6 +202,6 @@ if (import.meta.main) {
   try {
     await main();
   } catch (error) {
-    reportError(signal.aborted ? signal.reason : error, parser.usage);
+    reportError(signal.aborted ? signal.reason : error, "");
   }
 }

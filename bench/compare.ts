@@ -6,7 +6,6 @@
  * @module
  */
 
-import { ArgumentParser } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "../lib/exit.ts";
 import { show } from "../lib/terminal.ts";
 import { SITES } from "../site/sites.ts";
@@ -51,7 +50,7 @@ export function table(races: Race[]): string {
   let [note, first] = ["", 0];
   const rows = races.map(({ of: [script, connections], report }) => {
     const done = report.flags + report.notFound;
-    const codes = done + report.notTried;
+    const codes = done + report.notFinished;
     const least = floor(codes, connections);
     const elapsed = report.elapsed * least / floor(done, connections);
     first ||= elapsed;
@@ -135,24 +134,12 @@ export async function writeAll(
   }
 }
 
-const parser = new ArgumentParser({
-  description: `\
-Race the three scripts on the DELAY site and print their times; write what they
-drew to docs/race.svg, and what a server sees of them to docs/lanes.svg. It
-takes a minute, and script(1) of util-linux.`,
-}, {
-  full: { flag: "-f", help: "run all codes in sequence, too: six minutes" },
-});
-
 async function main(signal: AbortSignal): Promise<void> {
-  const { help, full } = parser.parse(Deno.args);
-  if (help) return console.log(parser.help);
-
   const { port } = SITES["DELAY"]!;
   await using site = await startSite("DELAY", port, signal);
   if (!site) console.error(`There is a server on port ${port} already.`);
   const races = [
-    await race(["sequential", 1], signal, full ? Infinity : ENOUGH),
+    await race(["sequential", 1], signal, ENOUGH),
     await race(["threadpool", 100], signal),
     await race(["asyncio", 100], signal),
   ];
@@ -177,6 +164,6 @@ if (import.meta.main) {
   try {
     await main(run.signal);
   } catch (error) {
-    reportError(run.signal.aborted ? run.signal.reason : error, parser.usage);
+    reportError(run.signal.aborted ? run.signal.reason : error, "");
   }
 }

@@ -4,6 +4,13 @@
  * JSR its own types are read.
  */
 
+declare module "@std/async/delay*" {
+  export function delay(
+    ms: number,
+    options?: { signal?: AbortSignal },
+  ): Promise<void>;
+}
+
 declare module "@std/async/pool*" {
   export function pooledMap<T, R>(
     poolLimit: number,
@@ -17,12 +24,13 @@ declare module "@std/cli/parse-args*" {
     args: string[],
     options: {
       "--": true;
+      alias: Record<string, string[]>;
       boolean: string[];
       collect: string[];
       string: string[];
       unknown: (arg: string, key?: string) => unknown;
     },
-  ): Record<string, unknown> & { _: (string | number)[]; "--": string[] };
+  ): Record<string, unknown[]> & { _: (string | number)[]; "--": string[] };
 }
 
 declare module "@std/fmt/colors*" {

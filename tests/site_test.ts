@@ -270,7 +270,7 @@ describe("site/serve.ts", () => {
     assertEquals([help.code, help.stderr], [0, ""]);
     assertMatch(help.stdout, /^usage: serve\.ts \[-h\]/);
     const table = [
-      ["-l -1", "--late SHARE must be a number from 0 to 1, not -1"],
+      ["-l=-1", "--late SHARE must be a number from 0 to 1, not -1"],
       ["-s 1e99", "--seed N must be a whole number < 2 ** 53, not 1e99"],
       ["remote", "LABEL must be one of LOCAL, DELAY, ERROR, not remote"],
     ] as const;

@@ -1,12 +1,5 @@
 /** Types of what tests use of @std, as JSR has them: see lib/std.d.ts. */
 
-declare module "@std/async/delay*" {
-  export function delay(
-    ms: number,
-    options?: { signal?: AbortSignal },
-  ): Promise<void>;
-}
-
 declare module "@std/assert*" {
   // deno-lint-ignore no-explicit-any
   type Class<T = any> = abstract new (...args: any[]) => T;
