@@ -30,7 +30,7 @@ import {
   run,
   showError,
 } from "./flags2_common.ts";
-import { asCompleted, LazyFuture } from "./lib/futures.ts";
+import { asCompleted, Future, nextDone } from "./lib/futures.ts";
 import { tqdm } from "./lib/tqdm.ts";
 
 const DEFAULT_CONCUR_REQ = 5;
@@ -44,14 +44,17 @@ export async function downloadMany( // (1)
   concurReq: number,
 ): Promise<Counter> {
   const counter = new Counter();
-  const toDoMap = new Map<LazyFuture<Result>, string>();
+  const toDoMap = new Map<Future<Result>, string>();
   for (const cc of ccList.toSorted()) { // (3)
-    const future = new LazyFuture(() => downloadOne(cc, baseUrl, verbose));
+    const future = new Future(() => downloadOne(cc, baseUrl, verbose));
     toDoMap.set(future, cc);
   }
-  // Nobody reads it: its calls are made all the same.
-  pooledMap(concurReq, toDoMap.keys(), (future) => future.start()); // (2)
-  let doneIter = asCompleted(toDoMap.keys()); // (4)
+  const next = nextDone<Future<Result>>();
+  const calls = pooledMap(concurReq, toDoMap.keys(), (future) => { // (2)
+    future.start();
+    return next(future);
+  });
+  let doneIter = asCompleted(calls); // (4)
   if (!verbose) doneIter = tqdm(doneIter, { total: ccList.length }); // (5)
   for await (const future of doneIter) { // (6)
     let res;

@@ -9,13 +9,14 @@ import "./lib/version.ts";
 import { green, red, yellow } from "@std/fmt/colors";
 import { ArgumentParser, number, oneOf, urlOr } from "./lib/argparse.ts";
 import { abortOnInterrupt, reportError, SystemExit } from "./lib/exit.ts";
-import { isWholeGif, makeFolder } from "./lib/files.ts";
-import { removeTemporary, writeWhole } from "./lib/files.ts";
-import { type ThreadPoolOptions, UNGUARDED } from "./lib/futures.ts";
-import { realPath, requirePermissions } from "./lib/permissions.ts";
+import { prepareFolder, removeTemporary } from "./lib/files.ts";
+import { writeAtomically } from "./lib/files.ts";
+import { refuseOnThread, type ThreadPoolOptions } from "./lib/futures.ts";
+import { isWholeGif } from "./lib/gif.ts";
+import { requirePermissions } from "./lib/permissions.ts";
 import { ConnectionError, HTTPError } from "./lib/requests.ts";
 import { exemptLocalhost, get, type RequestOptions } from "./lib/requests.ts";
-import { colored, ENVIRONMENT, printLine, showLine } from "./lib/terminal.ts";
+import { colored, printLine, showLine } from "./lib/terminal.ts";
 import { readCodes, urlOf } from "./site/sites.ts";
 import { endSites, ensureSite } from "./site/start.ts";
 
@@ -39,14 +40,6 @@ export const DEFAULT_SERVER = "LOCAL";
 /** The folder for the flags, under the current directory. */
 export const DEST_DIR = "downloads";
 
-/** What a download may do: a redirect may lead to any host that is granted. */
-export const DOWNLOAD_PERMISSIONS: Deno.PermissionOptionsObject = {
-  env: ENVIRONMENT,
-  net: "inherit",
-  read: [import.meta.dirname!, realPath(import.meta.dirname!), DEST_DIR],
-  write: [DEST_DIR],
-};
-
 /** What became of a code. */
 export enum HTTPStatus {
   ok = "ok",
@@ -63,34 +56,38 @@ export class Counter implements Record<HTTPStatus, number> {
   constructor(public ok = 0, public not_found = 0, public error = 0) {}
 }
 
-/** What the downloads of a run share. */
+/** The state that the downloads of a run share. */
 export interface Run extends RequestOptions {
   /** Ends the run: after Ctrl-C, or an error that is not a failed request. */
   abort(reason: unknown): void;
-  /** Names the files that `main` has to clean up; without it there is none. */
-  readonly id: string;
+  /** Marks this run's temporary files, for `main` to remove; empty outside `main`. */
+  id: string;
 }
 
-function newRun(options: Partial<Run> = {}): Run {
+function newRun(id = ""): Omit<Run, "restartServer"> {
   const controller = new AbortController();
   const abort = (reason: unknown) => controller.abort(reason);
-  return { timeout: 10, id: "", signal: controller.signal, abort, ...options };
+  return { timeout: 10, id, signal: controller.signal, abort };
 }
 
 /** The state of the whole run, not of one country code; `main` begins a new one. */
-export let run: Run = newRun();
+export const run: Run = {
+  ...newRun(),
+  // Only `main` ends the sites that were started.
+  restartServer: async (url) => !!run.id && await ensureSite(url, run.signal),
+};
 
-/** Each thread's first call: its `run` is a part of the process's. */
-export function joinRun(signal: AbortSignal, timeout: number, id = ""): void {
-  run = newRun({ signal, timeout, id, ...id && { revive: ensureSite } });
+/** Initialize a thread: its `run` has the state and the abort of the process's. */
+export function joinRun(state: Partial<Run>, signal: AbortSignal): void {
+  Object.assign(run, state, { signal });
 }
 
-/** What a thread needs to download. */
+/** Return the options of a pool whose threads download. */
 export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
   module: import.meta.url,
-  permissions: DOWNLOAD_PERMISSIONS,
+  signal: run.signal,
   initializer: joinRun,
-  initargs: [run.signal, run.timeout, run.id],
+  initargs: [{ timeout: run.timeout, id: run.id }],
 });
 
 /**
@@ -115,8 +112,8 @@ export async function saveFlag(
   image: Uint8Array,
   filename: string,
 ): Promise<void> {
-  if (!run.id) await makeFolder(DEST_DIR); // Else main has.
-  await writeWhole(`${DEST_DIR}/${filename}`, image, run.id);
+  if (!run.id) await prepareFolder(DEST_DIR); // Else main has.
+  await writeAtomically(`${DEST_DIR}/${filename}`, image, run.id);
 }
 
 /**
@@ -135,16 +132,17 @@ export async function downloadOne(
     const image = await getFlag(baseUrl, cc);
     await saveFlag(image, `${cc.toLowerCase()}.gif`);
     status = HTTPStatus.ok;
-    message = colored(green, "OK");
+    message = "OK";
   } catch (error) {
     if (error instanceof HTTPError && error.status === 404) { // (2)
       status = HTTPStatus.not_found; // (3)
-      message = colored(yellow, "not found");
+      message = "not found";
     } else {
       throw error; // (4)
     }
   }
-  if (verbose) showLine(`${cc} ${message}`); // (5)
+  const color = status === HTTPStatus.ok ? green : yellow;
+  if (verbose) showLine(`${cc} ${colored(color, message)}`); // (5)
   return { status, cc }; // (6)
 }
 
@@ -172,7 +170,7 @@ ${count(concurReq, "concurrent connection")} will be used.`;
 /** What became of a run of `elapsed` seconds, in three lines or more. */
 export function finalReport(
   counter: Counter,
-  notTried: number,
+  notFinished: number,
   elapsed: number,
 ): string {
   return [
@@ -180,7 +178,7 @@ export function finalReport(
     `${count(counter.ok, "flag")} downloaded.`,
     counter.not_found && `${counter.not_found} not found.`,
     counter.error && `${count(counter.error, "error")}.`,
-    notTried && `${notTried} not tried.`,
+    notFinished && `${notFinished} not finished.`,
     `Elapsed time: ${elapsed.toFixed(2)}s`,
   ].filter(Boolean).join("\n");
 }
@@ -275,36 +273,40 @@ export async function main(
   defaultConcurReq: number,
   maxConcurReq: number,
 ): Promise<void> {
-  if (!Deno.mainModule) throw new Error(UNGUARDED); // This is a thread.
-  const parser = argumentParser(defaultConcurReq);
-  run = newRun({ id: crypto.randomUUID().slice(0, 8), revive: ensureSite });
+  if (!Deno.mainModule) refuseOnThread();
+  const { usage, help } = argumentParser(defaultConcurReq);
+  if (run.id) {
+    const why = "another main() is running: await each call";
+    return reportError(new SystemExit(why), usage);
+  }
+  Object.assign(run, newRun(crypto.randomUUID().slice(0, 8)));
   try {
     const args = processArgs(Deno.args, defaultConcurReq);
-    if (args.help) return printLine(parser.help);
+    if (args.help) return printLine(help);
     const { ccList, server, verbose } = args;
     run.timeout = args.timeout;
     exemptLocalhost();
     using _ = abortOnInterrupt(run, () => removeTemporary(DEST_DIR, run.id));
     const baseUrl = SERVERS[server] ?? server;
     const concurReq = Math.min(args.maxReq, maxConcurReq, ccList.length);
-    const { host } = new URL(baseUrl);
-    requirePermissions({ ...DOWNLOAD_PERMISSIONS, net: [host] });
-    await makeFolder(DEST_DIR);
+    requirePermissions("net", new URL(baseUrl).host);
+    requirePermissions("read", import.meta.dirname!, DEST_DIR);
+    requirePermissions("write", DEST_DIR);
+    await prepareFolder(DEST_DIR);
     printLine(initialReport(ccList, concurReq, server));
     await ensureSite(baseUrl, run.signal);
     const t0 = performance.now();
     const counter = await downloadMany(ccList, baseUrl, verbose, concurReq);
     const elapsed = (performance.now() - t0) / 1000;
     const { ok, not_found, error } = counter;
-    const notTried = ccList.length - (ok + not_found + error);
-    printLine(finalReport(counter, notTried, elapsed));
-    if (notTried) throw new SystemExit("some downloads are unaccounted for");
+    const notFinished = ccList.length - (ok + not_found + error);
+    printLine(finalReport(counter, notFinished, elapsed));
+    if (notFinished) throw new SystemExit("some codes are unaccounted for");
   } catch (error) {
     run.abort(error);
   } finally {
-    if (run.signal.aborted) reportError(run.signal.reason, parser.usage);
-    run.abort(new SystemExit("over")); // A request left would start a site.
+    if (run.signal.aborted) reportError(run.signal.reason, usage);
     await endSites();
-    run = newRun();
+    Object.assign(run, newRun());
   }
 }

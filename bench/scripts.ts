@@ -113,8 +113,8 @@ export interface Report {
   notFound: number;
   /** Errors. */
   errors: number;
-  /** Codes not tried. */
-  notTried: number;
+  /** Codes not finished. */
+  notFinished: number;
   /** Seconds. */
   elapsed: number;
 }
@@ -139,7 +139,7 @@ export function parseReport(stdout: string): Report {
     flags,
     notFound: number(/^(\d+) not found\.$/m) ?? 0,
     errors: number(/^(\d+) errors?\.$/m) ?? 0,
-    notTried: number(/^(\d+) not tried\.$/m) ?? 0,
+    notFinished: number(/^(\d+) not finished\.$/m) ?? 0,
     elapsed,
   };
 }

@@ -32,24 +32,22 @@ let isListening = false;
  * @returns A resource: after its `using` block, the first Ctrl-C ends the process.
  */
 export function abortOnInterrupt(
-  run: AbortController,
+  controller: AbortController,
   cleanUp: () => void = () => {},
 ): Disposable {
-  current = [run, cleanUp];
+  current = [controller, cleanUp];
   if (!isListening) listen();
   return { [Symbol.dispose]: () => current = undefined };
 }
 
 function listen(): void {
   isListening = true;
-  // As process 1, in a container, the runtime crashes at a signal after its end.
+  // As process 1 of a container, the runtime would crash at a signal after its end.
   addEventListener("beforeunload", () => Deno.exit());
   for (const [name, exitStatus] of Object.entries(EXIT_STATUS)) {
+    const signal = `SIG${name}` as Deno.Signal;
     try {
-      Deno.addSignalListener(
-        `SIG${name}` as Deno.Signal,
-        () => interrupt(exitStatus),
-      );
+      Deno.addSignalListener(signal, () => interrupt(exitStatus));
     } catch { /* This system, or an old Deno on Windows, lacks this signal. */ }
   }
 }
@@ -57,8 +55,8 @@ function listen(): void {
 function interrupt(exitStatus: number): void {
   // Within 250 ms it is the same Ctrl-C, forwarded by `deno task`.
   if (performance.now() - interruptedAt < 250) return;
-  const [run, cleanUp] = current ?? [];
-  if (!run || run.signal.aborted) {
+  const [controller, cleanUp] = current ?? [];
+  if (!controller || controller.signal.aborted) {
     try {
       cleanUp?.();
     } finally {
@@ -66,7 +64,7 @@ function interrupt(exitStatus: number): void {
     }
   }
   interruptedAt = performance.now();
-  run.abort(new SystemExit("", exitStatus));
+  controller.abort(new SystemExit("", exitStatus));
 }
 
 /** The names of the classes that only bugs throw; subclasses do not count. */

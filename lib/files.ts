@@ -1,42 +1,51 @@
 /**
- * Files that are whole or not there, and what a whole GIF is.
+ * Files that are written whole or not at all.
  *
  * @module
  */
 
-/** How the name of a file ends that is not whole yet; first, its run. */
+/** Matches the name of an unfinished file; the first group is the id of its run. */
 const TEMPORARY = /\.(\w*)\.[\da-f]{8}-[\da-f-]{27}\.tmp$/;
 
+const temporaryName = (path: string, runId: string) =>
+  `${path}.${runId}.${crypto.randomUUID()}.tmp`;
+
 /**
- * Make a folder, and rid it of what ended processes have left half-written.
+ * Make a folder, see that files can be written and listed there, and remove the
+ * unfinished files that ended processes have left.
  *
- * @throws {Error} What the disk says, of the folder.
+ * @throws {Error} What the disk reports, with the name of the folder.
  */
-export async function makeFolder(folder: string): Promise<void> {
-  await Deno.mkdir(folder, { recursive: true }).catch((error) => {
+export async function prepareFolder(folder: string): Promise<void> {
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    const probe = temporaryName(`${folder}/`, "");
+    await Deno.writeFile(probe, new Uint8Array());
+    await Deno.remove(probe);
+    removeTemporary(folder);
+  } catch (error) {
     // Then a file has that name, or a link that leads nowhere.
     throw error instanceof Deno.errors.AlreadyExists
       ? new Deno.errors.NotADirectory(`${folder}: Not a directory`)
       : diskError(folder, error);
-  });
-  removeTemporary(folder);
+  }
 }
 
 /**
- * Write a file under a temporary name beside it, and give it its own when it is
- * whole; what was there of that name is replaced.
+ * Write a file under a temporary name beside it, and rename it when it is whole. A
+ * file of that name is replaced.
  *
- * @param run Letters and digits that all threads of a run share, and no other run.
- * @throws {Error} What the disk says, of the file; then nothing is left behind.
+ * @param runId Letters and digits that all threads of a run share, and no other run.
+ * @throws {Error} What the disk reports, with the path; nothing is left behind.
  */
-export async function writeWhole(
+export async function writeAtomically(
   path: string,
   bytes: Uint8Array,
-  run: string,
+  runId: string,
 ): Promise<void> {
-  const temporary = `${path}.${run}.${crypto.randomUUID()}.tmp`;
+  const temporary = temporaryName(path, runId);
   try {
-    await Deno.writeFile(temporary, bytes, { createNew: true });
+    await Deno.writeFile(temporary, bytes);
     await rename(temporary, path);
   } catch (error) {
     await Deno.remove(temporary).catch(() => {});
@@ -44,21 +53,21 @@ export async function writeWhole(
   }
 }
 
-/** Remove what `run`, which ends now, is writing; else what is abandoned. */
-export function removeTemporary(folder: string, run?: string): void {
+/** Remove the temporary files of a run or, without one, those more than a day old. */
+export function removeTemporary(folder: string, runId?: string): void {
   for (const { name } of Deno.readDirSync(folder)) {
     const [, writer] = name.match(TEMPORARY) ?? [];
-    if (writer === undefined || run && writer !== run) continue;
+    if (writer === undefined || runId && writer !== runId) continue;
     try {
-      // A day is for a process that is stopped, and for a disk's own clock.
+      // A day allows for a stopped process and for a disk whose clock differs.
       const { mtime } = Deno.statSync(`${folder}/${name}`);
-      const isOver = run || Date.now() - mtime!.getTime() > 24 * 3600 * 1000;
-      if (isOver) Deno.removeSync(`${folder}/${name}`);
-    } catch { /* It may be another's, or gone already. */ }
+      const isOld = Date.now() - mtime!.getTime() > 24 * 3600 * 1000;
+      if (runId || isOld) Deno.removeSync(`${folder}/${name}`);
+    } catch { /* Another process may own or have removed the file. */ }
   }
 }
 
-/** Windows lets a viewer hold what is to be replaced: for half a second. */
+/** Rename a file; on Windows, retry for half a second while the target is open. */
 async function rename(temporary: string, path: string, tries = 10) {
   try {
     await Deno.rename(temporary, path);
@@ -69,35 +78,9 @@ async function rename(temporary: string, path: string, tries = 10) {
   }
 }
 
-/** What the disk says, of the path that the user knows. */
+/** Put the path that the user knows into an error of the disk. */
 function diskError(path: string, error: unknown): unknown {
   const [, said] = `${error}`.match(/: (.*\(os error \d+\))/s) ?? [];
   if (said) (error as Error).message = `${path}: ${said}`;
   return error;
-}
-
-/** What a block of a GIF begins with. */
-const EXTENSION = 0x21, IMAGE = 0x2c, TRAILER = 0x3b;
-
-/**
- * Whether that is a GIF with an image, up to its trailer (GIF89a, appendix B). Its
- * blocks are walked through, as the trailer's byte stands within most images, too;
- * what follows it is harmless, and some encoders leave something there.
- */
-export function isWholeGif(image: Uint8Array): boolean {
-  const signature = String.fromCharCode(...image.subarray(0, 6));
-  if (!/^GIF8[79]a$/.test(signature)) return false;
-  const tableAt = (flags: number) =>
-    image[flags]! & 0x80 ? 3 << ((image[flags]! & 7) + 1) : 0;
-  let at = 13 + tableAt(10);
-  for (let hasImage = false;;) {
-    const block = image[at];
-    if (block === EXTENSION) at += 2;
-    else if (block === IMAGE) at += 11 + tableAt(at + 9);
-    else return hasImage && block === TRAILER;
-    hasImage ||= block === IMAGE;
-    // Sub-blocks: each begins with its length, and one of length 0 ends them.
-    for (let length; (length = image[at]); at += length + 1);
-    at += 1;
-  }
 }

@@ -1,19 +1,13 @@
 /**
- * What the chapter takes from Python's `concurrent.futures`: {@linkcode
- * ThreadPoolExecutor}, {@linkcode Future} and {@linkcode asCompleted}.
+ * The parts of Python's `concurrent.futures` that the chapter uses.
  *
  * @module
  */
 
-import type { Answer, Call, Copy } from "./worker.ts";
+import { pooledMap } from "@std/async/pool";
+import type { Answer, Copy } from "./worker.ts";
 
-/** The method that makes a future's call: only this module can name it. */
-const START = Symbol("start");
-
-/**
- * A call that waits to be made, is being made, or has ended. Whoever has it may
- * ask how the call ended; its executor makes the call, and nobody else can.
- */
+/** A call that is pending, running or done, and its outcome. */
 export class Future<R> {
   readonly #call: () => R | Promise<R>;
   readonly #ended = Promise.withResolvers<void>();
@@ -21,13 +15,16 @@ export class Future<R> {
     "pending";
   #outcome: unknown;
 
-  /** Nothing is called yet. */
+  /** Creating a future does not start its call. */
   constructor(call: () => R | Promise<R>) {
     this.#call = call;
   }
 
-  /** Makes the call, once; fulfilled when it has ended, never rejected. */
-  async [START](): Promise<void> {
+  /**
+   * Make the call, unless it was started or cancelled before. (An executor starts its
+   * futures.) The promise is fulfilled when the call has ended, and never rejected.
+   */
+  async start(): Promise<void> {
     if (this.#state !== "pending") return await this.#ended.promise;
     this.#state = "running";
     try {
@@ -42,140 +39,138 @@ export class Future<R> {
     this.#ended.resolve();
   }
 
-  /** Whether the call has ended, whichever way. */
+  /** Cancel a call that has not started; return whether the future is cancelled. */
+  cancel(): boolean {
+    if (this.#state === "pending") {
+      this.#state = "cancelled";
+      this.#outcome = new DOMException("Cancelled", "AbortError");
+      this.#ended.resolve();
+    }
+    return this.cancelled;
+  }
+
+  /** Whether the call has returned, raised an error or been cancelled. */
   get done(): boolean {
     return this.#state !== "pending" && this.#state !== "running";
   }
 
-  /** Whether it was given up: it threw an `AbortError`. */
+  /** Whether the future was cancelled, or its call threw an `AbortError`. */
   get cancelled(): boolean {
     return this.#state === "cancelled";
   }
 
   /**
-   * What the call returned. It does not wait, as Python's does: a loop over
-   * {@linkcode asCompleted} waits, for one future, too.
+   * Return the result of the call. Unlike in Python, this method does not wait: loop
+   * over {@linkcode asCompleted} to wait, even for a single future.
    *
-   * @throws {unknown} What the call threw.
-   * @throws {Error} When the call is not done.
+   * @throws {unknown} The error that the call threw, or an `Error` if it is not done.
    */
   result(): R {
     if (this.#state === "returned") return this.#outcome as R;
     if (this.done) throw this.#outcome;
-    const loop =
-      "for await (const done of asCompleted([future])) done.result()";
-    throw new Error(`${this} is not done; this waits for it: ${loop}`);
+    throw new Error(`${this} is not done: loop over asCompleted([future])`);
   }
 
   /**
-   * Calls `callback` when the future is done, soon if it is already. What it
-   * throws is printed and no more, as in Python.
+   * Call `callback` with this future when it is done, or soon if it already is. As
+   * in Python, an error that the callback throws is printed and otherwise ignored.
    */
   addDoneCallback(callback: (future: this) => void): void {
     this.#ended.promise.then(() => callback(this)).catch(console.error);
   }
 
-  /** As Python shows it: `<Future state=finished returned 42>`. */
+  /** Format the future as Python does: `<Future state=finished returned 42>`. */
   toString(): string {
-    const { name } = this.constructor;
-    if (!this.done || this.cancelled) return `<${name} state=${this.#state}>`;
-    const what = this.#outcome instanceof Error
-      ? this.#outcome.constructor.name
-      : Deno.inspect(this.#outcome, { compact: true, breakLength: Infinity });
-    return `<${name} state=finished ${this.#state} ${what}>`;
+    if (!this.done || this.cancelled) return `<Future state=${this.#state}>`;
+    let outcome: string = typeof this.#outcome;
+    try {
+      outcome = this.#outcome instanceof Error
+        ? this.#outcome.constructor.name
+        : Deno.inspect(this.#outcome, { compact: true, breakLength: Infinity });
+    } catch { /* A value that cannot be shown: its type has to do. */ }
+    return `<Future state=finished ${this.#state} ${outcome}>`;
   }
 
-  /** What `console.log` and `Deno.inspect` show. */
+  /** The text that `console.log` and `Deno.inspect` show. */
   [Symbol.for("Deno.customInspect")](): string {
     return this.toString();
   }
 }
 
 /**
- * A future without an executor: like a coroutine object of Python, it does
- * nothing until somebody starts it.
- */
-export class LazyFuture<R> extends Future<R> {
-  /** Makes the call, once; fulfilled when it has ended, never rejected. */
-  start(): Promise<void> {
-    return this[START]();
-  }
-}
-
-/**
- * The futures in the order in which they are done: those that are done already
- * first, each one once. It only waits; whoever made the futures starts them.
+ * Yield futures in the order of their completion, each one once. Cancelled futures
+ * are skipped. (Python yields them, and their results throw.)
  *
- * A cancelled future is passed over. (Python yields it, and its result throws.)
- *
- * @throws {unknown} What the iterable throws.
+ * @param futures Futures, or what {@linkcode nextDone} makes of them.
  */
 export async function* asCompleted<F extends Future<unknown>>(
-  futures: Iterable<F>,
+  futures: Iterable<F> | AsyncIterable<F>,
 ): AsyncGenerator<F, void> {
-  const all = new Set(futures);
-  const places = Array.from(all, () => Promise.withResolvers<F>());
-  let done = 0;
-  for (const future of all) {
-    future.addDoneCallback(() => places[done++]!.resolve(future));
-  }
-  for (const { promise } of places) {
-    const future = await promise;
-    if (!future.cancelled) yield future;
-  }
+  const done = Symbol.asyncIterator in futures
+    ? futures
+    : Array.from(new Set(futures), nextDone<F>());
+  for await (const future of done) if (!future.cancelled) yield future;
 }
 
 /**
- * Thrown for the calls that were on a thread when it died, and for all calls once
- * a thread could not be started or, as in Python, an initializer has failed.
+ * Return a function to call with one future after another: its n-th call promises
+ * the n-th of these futures to be done.
  */
+export function nextDone<F extends Future<unknown>>(): (
+  future: F,
+) => Promise<F> {
+  const promises: PromiseWithResolvers<F>[] = [];
+  let done = 0;
+  return (future) => {
+    const next = Promise.withResolvers<F>();
+    promises.push(next);
+    future.addDoneCallback(() => promises[done++]!.resolve(future));
+    return next.promise;
+  };
+}
+
+/** The error of calls whose thread has died or whose initializer has failed. */
 export class BrokenThreadPool extends Error {}
 BrokenThreadPool.prototype.name = "BrokenThreadPool";
 
-/** How to build a {@linkcode ThreadPoolExecutor}. */
+/** Options of a {@linkcode ThreadPoolExecutor}. */
 export interface ThreadPoolOptions {
   /** The most calls that run at a time, >= 1. */
   maxWorkers: number;
   /** URL of the module that exports the functions; by default the main module. */
   module?: string;
-  /**
-   * What the threads may do; by default all that the caller may, as with `import`
-   * where that is left out. To give any takes `--unstable-worker-options`.
-   */
-  permissions?: Deno.PermissionOptions;
+  /** Aborts the signal of each thread. */
+  signal?: AbortSignal;
   /** A function of the module: each thread's first call. */
   initializer?: (...args: never[]) => unknown;
-  /** Its arguments. */
+  /** Its arguments; the thread's signal follows them. */
   initargs?: unknown[];
 }
 
-/** A thread, the calls that wait for it, and what its end has to do. */
-interface Thread {
-  worker: Worker;
-  calls: Map<number, PromiseWithResolvers<unknown>>;
-  forget?: () => void;
-}
-
-/** What a module exports. */
+/** The calls that a thread has not answered, by their ids. */
+type Calls = Map<number, PromiseWithResolvers<unknown>>;
 // deno-lint-ignore no-explicit-any
 type Exports = Record<string, any>;
 
-/** What a thread says that would do what is its main module's. */
-export const UNGUARDED =
-  "put this under if (import.meta.main): a thread imports this module, too";
+/** Throw because a thread does what only the main program may; its pool is broken. */
+export function refuseOnThread(): never {
+  const why =
+    "put this under if (import.meta.main): a thread imports this module, too";
+  const answer: Answer = { why, isBroken: true };
+  (globalThis as unknown as Partial<Worker>).postMessage?.(answer);
+  throw new Error(why);
+}
 
 /**
- * Runs functions of a module on other threads, at most `maxWorkers` calls at a
- * time; the others wait in a queue.
+ * A pool that runs functions of a module on other threads, at most `maxWorkers`
+ * calls at a time. Further calls wait in a queue.
  *
- * Here a worker is a place in the pool, not a thread: a thread of JavaScript
- * has an event loop and keeps many calls in flight. So there are at most four
- * threads, and no more than cores, started as they are needed. Each imports the
- * module for itself, so a pool for the script's own functions has to stand under
- * `if (import.meta.main)`.
- *
- * Leaving its `await using` block waits for the calls and ends the threads. Idle
- * threads end by themselves: the program would not, without such a block.
+ * A worker is a slot of the pool, not a thread: a thread of JavaScript has an event
+ * loop and keeps many calls in flight. The pool starts a thread when all others are
+ * busy, up to four and never more than cores. Threads inherit the permissions of the
+ * process, and each imports the module for itself. A pool for functions of the main
+ * module therefore belongs under `if (import.meta.main)`. Idle threads end after 100
+ * ms: a pool that is not closed does not keep the program alive.
  *
  * @example
  * ```ts
@@ -191,53 +186,52 @@ export const UNGUARDED =
  */
 export class ThreadPoolExecutor implements AsyncDisposable {
   readonly #options: ThreadPoolOptions & { module: string };
-  readonly #threads = new Set<Thread>();
-  readonly #queue: Future<unknown>[] = [];
-  readonly #running = new Set<Future<unknown>>();
+  readonly #threads = new Map<Worker, Calls>();
+  readonly #drained: Promise<void>;
+  #queue!: ReadableStreamDefaultController<Future<unknown>>;
   #idle = new AbortController();
   #isShut = false;
   #broken: BrokenThreadPool | undefined;
-  #exports: Exports | Promise<Exports> | undefined;
+  #exports: Exports | Promise<Exports> = {};
   #calls = 0;
 
   /**
-   * No thread is started before the first call.
+   * Creating a pool does not start threads; calls do.
    *
-   * @throws {RangeError} When `maxWorkers` is not a whole number >= 1.
-   * @throws {TypeError} When `module` is not a URL.
-   * @throws {Error} On a thread, for the very module that the thread imports:
-   *   its threads would make pools as well, without end.
+   * @throws {RangeError} If `maxWorkers` is not a whole number >= 1.
+   * @throws {Error} On a thread that imports the same module, like all its threads.
    */
   constructor(options: ThreadPoolOptions) {
-    const { maxWorkers } = options;
+    const { maxWorkers, signal } = options;
     if (!Number.isInteger(maxWorkers) || maxWorkers < 1) {
       const rule = "maxWorkers must be a whole number >= 1";
       throw new RangeError(`${rule}, not ${maxWorkers}`);
     }
-    // A thread has a name, its module's, and no main module.
+    // The name of a thread is its module; a thread has no main module.
     const { name } = globalThis as { name?: string };
     const module = new URL(options.module ?? Deno.mainModule ?? name).href;
-    if (module === name) throw new Error(UNGUARDED);
+    if (module === name) refuseOnThread();
     this.#options = { ...options, module };
+    signal?.addEventListener("abort", this.#abort);
+    const queue = new ReadableStream<Future<unknown>>({
+      start: (controller) => void (this.#queue = controller),
+    });
+    this.#drained = drain(queue, maxWorkers);
+    // The main module is imported once it has ended; it may be waiting for this pool.
     const imported = import(module).catch(() => ({}));
-    // That waits for the end of a main module, which may wait for this pool.
     if (module !== Deno.mainModule) this.#exports = imported;
     else imported.then((exports) => this.#exports = exports);
   }
 
   /**
-   * Queue a call of a function that the module exports under its name. When it
-   * does not, or another one, the future throws a `TypeError`.
+   * Queue a call of a function that the module exports under its name.
    *
-   * Arguments and result are copied, as `structuredClone` does, but for one
-   * argument that may be an `AbortSignal`: an abort reaches the thread while the
-   * call lasts. An error comes back with its fields, and of its class if that is
-   * the runtime's or exported, too. (Classes of the main module are known when
-   * it has run to its end: let it call `main()` without `await`.)
+   * Arguments and result are copied as by `structuredClone`. An error comes back
+   * with its fields, and with its class if the module or the runtime exports that.
+   * (Classes of the main module are known when it has ended: call `main()` without
+   * `await` there.)
    *
-   * @throws {BrokenThreadPool} When no thread can be started, or an initializer
-   *   has failed.
-   * @throws {Error} When the pool is shut down.
+   * @throws {Error} If the pool is shut down or broken.
    */
   submit<A extends unknown[], R>(
     fn: (...args: A) => R | Promise<R>,
@@ -245,23 +239,16 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   ): Future<R> {
     if (this.#isShut) throw new Error("the pool is shut down");
     if (this.#broken) throw this.#broken;
-    const future = new Future(async () => {
-      const exports = await this.#exports;
-      const isOther = exports !== undefined && exports[fn.name] !== fn;
-      if (this.#broken) throw this.#broken;
-      return await this.#post(this.#leastBusy(), fn, args, { isOther }) as R;
-    });
-    this.#queue.push(future);
-    if (this.#running.size < this.#options.maxWorkers) this.#makeCalls();
+    const call = () => this.#post(this.#leastBusy(), fn, args) as Promise<R>;
+    const future = new Future(call);
+    this.#queue.enqueue(future);
     return future;
   }
 
   /**
-   * Queue a call for each item, or, as long as all iterables have one, for each
-   * first item, each second and so on: all at once.
-   *
-   * @returns What the calls return, in this order, or throw, as their turn comes.
-   * @throws {unknown} What {@linkcode ThreadPoolExecutor.submit} throws.
+   * Queue `fn(a0, b0)`, `fn(a1, b1)` and so on, all at once, up to the end of the
+   * shortest iterable, and yield the results in this order. As in Python, calls that
+   * have not started are cancelled when the loop is left or when a call throws.
    */
   map<A extends unknown[], R>(
     fn: (...args: A) => R | Promise<R>,
@@ -276,31 +263,30 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       futures.push(this.submit(fn, ...items.map(({ value }) => value) as A));
     }
     return async function* () {
-      for (const future of futures) {
-        for await (const _ of asCompleted([future]));
-        yield future.result();
+      try {
+        for (const future of futures) {
+          for await (const _ of asCompleted([future]));
+          yield future.result();
+        }
+      } finally {
+        for (const future of futures) future.cancel();
       }
     }();
   }
 
   /** Wait for the calls, then end the threads. Further calls are refused. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isShut) this.#queue.close();
     this.#isShut = true;
-    const futures = [...this.#running, ...this.#queue];
-    for await (const _ of asCompleted(futures));
-    this.#idle.abort(); // A program would wait for the timer.
-    for (const thread of this.#threads) this.#end(thread);
+    await this.#drained;
+    this.#options.signal?.removeEventListener("abort", this.#abort);
+    this.#idle.abort(); // The timer would keep the program alive.
+    for (const thread of this.#threads.keys()) this.#end(thread);
   }
 
-  /** Make calls of the queue, one after the other, as long as there are some. */
-  async #makeCalls(): Promise<void> {
-    for (let future; (future = this.#queue.shift());) {
-      this.#running.add(future);
-      await future[START]();
-      this.#running.delete(future);
-    }
-    if (this.#running.size === 0) this.#endWhenIdle();
-  }
+  #abort = () => {
+    for (const thread of this.#threads.keys()) thread.postMessage({});
+  };
 
   /** End the threads after 100 ms without a call. */
   #endWhenIdle(): void {
@@ -308,117 +294,100 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const { signal } = this.#idle = new AbortController();
     // Much cheaper than the first `setTimeout` of a program.
     AbortSignal.timeout(100).addEventListener("abort", () => {
-      for (const thread of this.#threads) {
-        if (thread.calls.size === 0) this.#end(thread);
+      for (const [thread, { size }] of this.#threads) {
+        if (size === 0) this.#end(thread);
       }
     }, { signal });
   }
 
-  /** The thread with the fewest calls, or a new one when all have some. */
-  #leastBusy(): Thread {
-    const order = (a: Thread, b: Thread) => a.calls.size - b.calls.size;
-    const [thread] = [...this.#threads].sort(order);
+  /** Return the thread with the fewest calls, or start one if all are busy. */
+  #leastBusy(): Worker {
+    const order = ([, a]: [Worker, Calls], [, b]: [Worker, Calls]) =>
+      a.size - b.size;
+    const [[thread, calls] = []] = [...this.#threads].sort(order);
     // Two to four threads were as fast as any number.
     const most = Math.min(navigator.hardwareConcurrency, 4);
     const isFull = this.#threads.size === most;
-    return isFull || thread?.calls.size === 0 ? thread! : this.#start();
+    return isFull || calls?.size === 0 ? thread! : this.#start();
   }
 
-  /** Make a call on a thread; with `initial`, its signal is the thread's. */
   async #post(
-    thread: Thread,
+    thread: Worker,
     fn: { name: string },
     args: unknown[],
-    { initial = false, isOther = false } = {},
+    isInitial = false,
   ): Promise<unknown> {
-    const { worker, calls } = thread;
-    const id = this.#calls++;
-    const signalAt = args.findIndex((arg) => arg instanceof AbortSignal);
-    const signal = args[signalAt] as AbortSignal | undefined;
-    const post = (call: Call) => worker.postMessage(call);
-    const abort = () => post({ id });
-    const forget = () => signal?.removeEventListener("abort", abort);
-    if (initial) thread.forget = forget;
+    if (this.#broken) throw this.#broken;
+    const [id, { name }, text] = [this.#calls++, fn, `${fn}`];
+    thread.postMessage({ id, name, text, args, isInitial });
     const answer = Promise.withResolvers<unknown>();
-    try {
-      const copies = args.map((arg, i) => i === signalAt ? null : arg);
-      const call = { id, name: fn.name, text: String(fn), isOther, initial };
-      post({ ...call, args: copies, signalAt });
-      calls.set(id, answer);
-      if (signal?.aborted) abort();
-      signal?.addEventListener("abort", abort);
-      return await answer.promise;
-    } finally {
-      if (!initial) forget();
-    }
+    this.#threads.get(thread)!.set(id, answer);
+    return await answer.promise;
   }
 
-  #start(): Thread {
-    const { module, permissions, initializer, initargs = [] } = this.#options;
-    const granted = typeof permissions === "object"
-      ? { import: "inherit" as const, ...permissions }
-      : permissions;
-    const worker = new Worker(new URL("worker.ts", import.meta.url), {
-      type: "module",
-      name: module,
-      ...granted && { deno: { permissions: granted } },
-    });
-    const thread: Thread = { worker, calls: new Map() };
-    worker.onmessage = async ({ data }: MessageEvent<Answer>) => {
-      if (data.id === undefined) {
-        const why = String(data.value);
-        return this.#end(thread, why, why.includes(UNGUARDED));
-      }
-      const call = thread.calls.get(data.id);
-      thread.calls.delete(data.id);
-      if (!data.thrown) return call?.resolve(data.value);
-      call?.reject(rebuilt(data.thrown, await this.#exports ?? {}));
+  #start(): Worker {
+    const { module, initializer, initargs = [], signal } = this.#options;
+    const url = new URL("worker.ts", import.meta.url);
+    const thread = new Worker(url, { type: "module", name: module });
+    const calls: Calls = new Map();
+    this.#threads.set(thread, calls);
+    thread.onmessage = async ({ data }: MessageEvent<Answer>) => {
+      const { id = NaN, value, thrown, why, isBroken } = data;
+      if (why) return this.#end(thread, why, isBroken);
+      const call = calls.get(id);
+      calls.delete(id);
+      if (calls.size === 0) this.#endWhenIdle();
+      if (!thrown) return call?.resolve(value);
+      call?.reject(rebuild(thrown, await this.#exports));
     };
-    // The thread itself tells of its errors: this one is that it cannot begin.
-    worker.onerror = (event) => {
+    thread.onerror = (event) => {
       event.preventDefault();
-      this.#end(thread, `no thread can be started: ${event.message}`, true);
+      this.#end(thread, event.message);
     };
-    this.#threads.add(thread);
+    if (signal?.aborted) thread.postMessage({});
     if (initializer) {
-      this.#post(thread, initializer, initargs, { initial: true })
-        .catch((why) =>
-          this.#end(thread, `the initializer failed: ${why}`, true)
-        )
-        .finally(() => this.#endWhenIdle());
+      this.#post(thread, initializer, initargs, true).catch((error) =>
+        this.#end(thread, `the initializer failed: ${error}`, true)
+      );
     }
     return thread;
   }
 
-  /** End a thread; its calls fail, and all when another would do no better. */
-  #end(thread: Thread, why = "", isBroken = false): void {
+  /** End a thread and fail its calls; `isBroken` fails all further calls, too. */
+  #end(thread: Worker, why = "", isBroken = false): void {
     const message = isBroken ? why : `a thread has died: ${why}`;
     const error = this.#broken ?? new BrokenThreadPool(message);
     if (isBroken) this.#broken = error;
-    for (const { reject } of thread.calls.values()) reject(error);
+    for (const [, call] of this.#threads.get(thread) ?? []) call.reject(error);
+    thread.terminate();
     this.#threads.delete(thread);
-    thread.forget?.();
-    thread.worker.terminate();
   }
 }
 
-/** What was thrown on a thread, of its class again. */
-function rebuilt(copy: Copy, exports: Exports): unknown {
-  const { value, items, fields, className = "Error", isExported } = copy;
-  if (items) return items.map((it) => rebuilt(it, exports));
+/** Make the calls of a queue, at most `limit` at a time, until it is closed. */
+async function drain(queue: ReadableStream<Future<unknown>>, limit: number) {
+  for await (const _ of pooledMap(limit, queue, (call) => call.start()));
+}
+
+/** Rebuild what a thread has thrown, with the classes of its errors. */
+function rebuild(copy: Copy, exports: Exports): unknown {
+  const { value, fields, className = "Error", isExported } = copy;
   if (!fields) return value;
   const places: Exports[] = isExported ? [exports] : [Deno.errors, globalThis];
   const Class = places.find((it) => it[className])?.[className] ?? Error;
-  const [name, message] = [fields.name?.value, fields.message?.value];
-  const error = Class === DOMException
-    ? new DOMException(`${message}`, `${name}`) // An Error cannot become one.
-    // A clone has no stack of its own, which would be shown for the thread's.
-    : Object.setPrototypeOf(structuredClone(new Error()), Class.prototype);
+  const { name, message } = fields;
+  const rebuilt = Class === DOMException // An Error cannot become one.
+    ? new DOMException(`${message?.value}`, `${name?.value}`)
+    // A clone has no stack of its own, which would hide the thread's.
+    : Class === Array
+    ? []
+    : structuredClone(new Error());
+  Object.setPrototypeOf(rebuilt, Class.prototype);
   for (const [key, part] of Object.entries(fields)) {
-    const value = rebuilt(part, exports);
+    const value = rebuild(part, exports);
     const enumerable = !/^(name|message|stack|cause|errors)$/.test(key);
     const property = { value, enumerable, writable: true, configurable: true };
-    Object.defineProperty(error, key, property);
+    Object.defineProperty(rebuilt, key, property);
   }
-  return error;
+  return rebuilt;
 }

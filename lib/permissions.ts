@@ -1,10 +1,10 @@
 /**
- * What a program was granted, asked before anything is done.
+ * The permissions of the program, checked before anything is done.
  *
  * @module
  */
 
-/** Whether something was granted. What cannot be a host is not. */
+/** Report whether a permission is granted. An invalid host counts as not granted. */
 export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
   try {
     return Deno.permissions.querySync(descriptor).state === "granted";
@@ -14,43 +14,21 @@ export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
 }
 
 /**
- * What Linux says of this process, in a file of `/proc/self`; nothing elsewhere, or
- * where not all reading was granted.
- */
-export function readOfProcess(file: string): string {
-  const path = `/proc/self/${file}`;
-  try {
-    return isGranted({ name: "read", path }) ? Deno.readTextFileSync(path) : "";
-  } catch {
-    return "";
-  }
-}
-
-/**
- * A path without links, as the runtime asks for the files of a program; as it was
- * where that may not be seen.
- */
-export function realPath(path: string): string {
-  return isGranted({ name: "read", path }) ? Deno.realPathSync(path) : path;
-}
-
-/**
- * See that all hosts and paths that are listed were granted; else the runtime
- * would ask for one in the middle of a run, on a pipe, too.
+ * Check that hosts or paths are granted. Otherwise the runtime would prompt for one in
+ * the middle of a run.
  *
- * @throws {Deno.errors.NotCapable} When one of them was not given.
+ * @throws {Deno.errors.NotCapable} If one is not granted.
  */
 export function requirePermissions(
-  { net, read, write }: Deno.PermissionOptionsObject,
+  name: "net" | "read" | "write",
+  ...needed: string[]
 ): void {
-  for (const [name, listed] of Object.entries({ net, read, write })) {
-    for (const what of Array.isArray(listed) ? listed : []) {
-      const descriptor = { name, [name === "net" ? "host" : "path"]: what };
-      if (isGranted(descriptor as Deno.PermissionDescriptor)) continue;
-      const lacking = `--allow-${name}=${what} is needed`;
-      const hint =
-        "-A grants all, -P in the folder of the scripts what they need";
-      throw new Deno.errors.NotCapable(`${lacking}: ${hint}`);
-    }
+  for (const value of needed) {
+    const descriptor = { name, [name === "net" ? "host" : "path"]: value };
+    if (isGranted(descriptor as Deno.PermissionDescriptor)) continue;
+    throw new Deno.errors.NotCapable(
+      `--allow-${name}=${value} is needed: add it, or use -A ` +
+        "(-P covers only what deno.json lists)",
+    );
   }
 }

@@ -1,31 +1,27 @@
 /**
- * What a program may write where, how it writes when the other end is slow or
- * gone, and how a word from elsewhere can stand in a line.
+ * Text for terminals, pipes and files, which may be slow or gone.
  *
  * @module
  */
 
-import { isGranted, readOfProcess } from "./permissions.ts";
+import { isGranted } from "./permissions.ts";
 
 /** Standard output or standard error. */
 export type Stream = Pick<typeof Deno.stdout, "isTerminal" | "writeSync">;
 
-/** What is asked of the environment: all of it that was granted. */
-export const ENVIRONMENT: string[] = ["TERM", "TQDM_ASCII", "WT_SESSION"]
-  .filter((variable) => isGranted({ name: "env", variable }));
+/** Return a variable of the environment, if that is granted. */
+const variable = (variable: string) =>
+  isGranted({ name: "env", variable }) ? Deno.env.get(variable) : undefined;
 
-const variable = (name: string) =>
-  ENVIRONMENT.includes(name) ? Deno.env.get(name) : undefined;
-
-/** Whether lines can be redrawn there: a dumb terminal shows what should do it. */
+/** Report whether lines can be redrawn: a dumb terminal prints the escape codes. */
 export function isTerminal(stream: Stream): boolean {
   return stream.isTerminal() && variable("TERM") !== "dumb";
 }
 
 /**
- * Whether to draw with `#`, as blocks are two columns wide in a terminal of East
- * Asian widths. No program can ask: TQDM_ASCII tells it, as it tells Python's tqdm
- * (0: blocks); else a console of Windows has `#`, unless it is Windows Terminal.
+ * Report whether to draw with `#`, because blocks are two columns wide on some East
+ * Asian terminals. As in Python's tqdm, TQDM_ASCII decides (0: blocks). Without it,
+ * Windows consoles other than Windows Terminal get `#`.
  */
 export function isAscii(stream: Stream, os: string = Deno.build.os): boolean {
   const asked = variable("TQDM_ASCII");
@@ -33,7 +29,7 @@ export function isAscii(stream: Stream, os: string = Deno.build.os): boolean {
   return os === "windows" && stream.isTerminal() && !variable("WT_SESSION");
 }
 
-/** In colour on a terminal; std leaves it out under NO_COLOR. */
+/** Colour text for a terminal; under NO_COLOR, std does not. */
 export function colored(
   color: (text: string) => string,
   text: string,
@@ -43,9 +39,8 @@ export function colored(
 }
 
 /**
- * A word that a user or a server sent, as it can stand in a message of one line:
- * a JSON string when it has other than letters, digits, punctuation and symbols,
- * and cut when it is long.
+ * Make a word of a user or a server fit for a message of one line. A long word is cut,
+ * and a word with spaces or control characters becomes a JSON string.
  */
 export function quote(word: string): string {
   const short = word.replace(/^(.{40}).+/su, "$1…");
@@ -56,11 +51,11 @@ export function quote(word: string): string {
 }
 
 /**
- * Write text as it is. A stream that has no room is waited for, blocking or
- * not: whoever shares a pipe or a terminal may have set it so, and
- * `console.log` throws then. A pipe that its reader has left is no error.
+ * Write text, and wait while the stream is full. (A program that shares the pipe may
+ * have made it non-blocking; `console.log` throws then.) A pipe whose reader has gone
+ * is not an error.
  *
- * @throws {Error} When it cannot be written.
+ * @throws {Error} If the text cannot be written.
  */
 export function write(text: string, stream: Stream = Deno.stdout): void {
   const bytes = new TextEncoder().encode(text);
@@ -76,27 +71,22 @@ export function write(text: string, stream: Stream = Deno.stdout): void {
 }
 
 /**
- * Python's `print`: a line that has to be written, like a report.
+ * Write a line that matters, like a report.
  *
- * @throws {Error} When it cannot be.
+ * @throws {Error} If it cannot be written.
  */
 export function printLine(line: string, stream: Stream = Deno.stdout): void {
-  // The runtime takes what is written to such a stream for written.
-  const flags = stream === Deno.stdout ? readOfProcess("fdinfo/1") : "";
-  if (/^flags:.*[04]$/m.test(flags)) {
-    throw new Deno.errors.BadResource("Standard output can only be read");
-  }
   write(`${line}\n`, stream);
 }
 
-/** Show how things go, a line or a bar: for one who has gone, nothing is lost. */
+/** Write a progress line or bar; errors in writing are ignored. */
 export function show(text: string, stream: Stream = Deno.stdout): void {
   try {
     write(text, stream);
-  } catch { /* A full disk or a closed window: what is shown matters less. */ }
+  } catch { /* The disk is full, or the window is closed. */ }
 }
 
-/** {@linkcode show} with the end of the line. */
+/** Write a progress line and its end. */
 export function showLine(line: string, stream: Stream = Deno.stdout): void {
   show(`${line}\n`, stream);
 }

@@ -1,37 +1,35 @@
 /**
- * A progress bar around any iterable, after Python's `tqdm`.
- *
- * Two pure functions turn numbers into text, another one knows how to redraw a
- * line, and the generators in {@linkcode tqdm} know neither.
+ * A progress bar around any iterable, after Python's `tqdm`. Two pure functions format
+ * numbers, `startBar` redraws the line, and the generators in `tqdm` do neither.
  *
  * @module
  */
 
 import { isAscii, isTerminal, show, type Stream } from "./terminal.ts";
 
-/** What {@linkcode tqdm} can be told. */
+/** Options of {@linkcode tqdm}. */
 export interface TqdmOptions {
-  /** How many items to expect; by default the iterable's `length` or `size`. */
+  /** The number of items; by default the iterable's `length` or `size`. */
   total?: number | undefined;
-  /** Where to draw; by default standard output. */
+  /** The stream to draw on; by default standard output. */
   output?: Stream | undefined;
 }
 
-/** Where a loop stands. */
+/** The progress of a loop. */
 export interface Meter {
   /** Items done. */
   n: number;
-  /** Items expected, when that is known. */
+  /** Items expected, if known. */
   total?: number | undefined;
   /** Seconds since the loop began. */
   elapsed: number;
-  /** Most characters that the text may have; without it the bar is ten wide. */
+  /** The most characters of the text; by default the bar is ten wide. */
   columns?: number | undefined;
-  /** Draw with `#`, not with blocks. */
+  /** Whether to draw with `#` instead of blocks. */
   ascii?: boolean | undefined;
 }
 
-/** Seconds as a clock shows them: `01:23`, or `1:00:00` from an hour on. */
+/** Format seconds as a clock does: `01:23`, or `1:00:00` from an hour on. */
 export function formatInterval(seconds: number): string {
   const hours = Math.floor(seconds / 3600);
   const clock = [seconds / 60, seconds]
@@ -40,8 +38,8 @@ export function formatInterval(seconds: number): string {
 }
 
 /**
- * Percentage, bar, count, elapsed < left, rate; without a total: count,
- * elapsed, rate.
+ * Format percentage, bar, count, time elapsed < time left, and rate. Without a total
+ * there are only count, time elapsed and rate.
  *
  * @example
  * ```ts
@@ -55,7 +53,6 @@ export function formatInterval(seconds: number): string {
  * assertEquals(formatMeter({ n: 5, elapsed: 2 }), "5it [00:02, 2.50it/s]");
  * ```
  *
- * @param meter Where the loop stands.
  * @returns One line without control characters, at most `columns` long.
  */
 export function formatMeter(
@@ -82,7 +79,7 @@ export function formatMeter(
   return `${percentage}|${formatBar(n / total, room, ascii)}| ${counts}`;
 }
 
-/** A bar `width` wide, drawn in eighths of a block or in whole `#`. */
+/** Draw a bar `width` wide in eighths of a block, or in whole `#`. */
 function formatBar(share: number, width: number, ascii: boolean): string {
   const marks = ascii ? " #" : " ▏▎▍▌▋▊▉█";
   const steps = marks.length - 1;
@@ -91,7 +88,7 @@ function formatBar(share: number, width: number, ascii: boolean): string {
   return bar.padEnd(width).slice(0, width);
 }
 
-/** The window's width; it may be closed in the middle of a loop. */
+/** Return the width of the window, which may be closed during a loop. */
 function consoleColumns(): number {
   try {
     return Deno.consoleSize().columns || 80;
@@ -101,8 +98,8 @@ function consoleColumns(): number {
 }
 
 /**
- * The line that shows where a loop stands: redrawn in place on a terminal,
- * written once, finished, anywhere else.
+ * Draw the line of a loop: in place, again and again, on a terminal; otherwise once,
+ * when it is finished.
  */
 function startBar(
   iterable: unknown,
@@ -110,16 +107,16 @@ function startBar(
 ): Disposable & { update(): void } {
   const { length, size } = iterable as { length?: number; size?: number };
   const { total = length ?? size, output = Deno.stdout } = options;
-  const isThere = isTerminal(output);
+  const onTerminal = isTerminal(output);
   const start = Date.now();
-  let drawn = start;
+  let drawnAt = start;
   let n = 0;
   const draw = () => {
-    drawn = Date.now();
-    const elapsed = Math.max(0, drawn - start) / 1000;
+    drawnAt = Date.now();
+    const elapsed = Math.max(0, drawnAt - start) / 1000;
     const meter: Meter = { n, total, elapsed, ascii: isAscii(output) };
-    if (!isThere) return show(formatMeter(meter), output);
-    // Two columns stay free for the ^C that a terminal echoes: it must not wrap.
+    if (!onTerminal) return show(formatMeter(meter), output);
+    // Two columns are left for the ^C that a terminal echoes, so that it fits.
     meter.columns = Math.max(0, consoleColumns() - 2);
     show(`\r${formatMeter(meter)}\x1b[K`, output);
   };
@@ -127,15 +124,16 @@ function startBar(
     draw();
     show("\n", output);
   };
-  if (isThere) {
+  if (onTerminal) {
     draw();
-    addEventListener("unload", end); // When the process ends within the loop.
+    addEventListener("unload", end); // The process may end within the loop.
   }
   return {
     update() {
       n++;
-      // Each 100 ms. `performance.now` costs twice as much; this may be set back.
-      if (isThere && Math.abs(Date.now() - drawn) >= 100) draw();
+      // Every 100 ms. `Date.now` costs half of `performance.now`, but the clock can be
+      // set back: hence `abs`.
+      if (onTerminal && Math.abs(Date.now() - drawnAt) >= 100) draw();
     },
     [Symbol.dispose]() {
       removeEventListener("unload", end);
@@ -145,10 +143,9 @@ function startBar(
 }
 
 /**
- * Walk through an iterable in a `for` loop, or, when it is asynchronous, in a
- * `for await` loop, and show a progress bar: callouts (3) and (12).
- *
- * As in Python, it is drawn when an item is done, not while one is waited for.
+ * Show a progress bar for a `for` loop over an iterable, or for a `for await` loop over
+ * an asynchronous one: callouts (3) and (12). As in Python, the bar is drawn when an
+ * item is done, not while the loop waits for one.
  *
  * @example The chapter's first
  * ```ts
@@ -158,7 +155,8 @@ function startBar(
  * for (const _ of tqdm(Array(1000).keys(), 1000)) await delay(1);
  * ```
  *
- * @param total How many items to expect, if the iterable does not say, or more.
+ * @param total The number of items, if the iterable has no `length` or `size`; or
+ *   options.
  * @returns The same items.
  */
 export function tqdm<T>(

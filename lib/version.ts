@@ -1,4 +1,4 @@
-// Says so where the runtime is too old: imported before all that needs more.
+// Reports a runtime that is too old; imported before anything that needs a newer one.
 if (!("AsyncDisposableStack" in globalThis)) {
   const { deno } = Deno.version;
   console.error(`*** Deno 2.2.10 or later is needed; this is ${deno}`);

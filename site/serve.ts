@@ -23,17 +23,25 @@ const ERRORS = [500, 501, 502, 503];
 const delay = (ms: number) => new Promise((next) => setTimeout(next, ms));
 const FLAG = /^\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
+const servers: Promise<void>[] = [];
+let threadSignal = new AbortController().signal;
+
+/** Initialize a thread: its signal ends its sites. */
+export function endWith(signal: AbortSignal): void {
+  threadSignal = signal;
+}
+
 /**
- * Serve a site on this thread: at 127.0.0.1, and where it can be had at [::1].
+ * Serve a site on this thread at 127.0.0.1 and, if the machine has it, at [::1].
  *
- * @param site What becomes of the requests, and on which port.
- * @param signal Ends the serving; without it the thread's end does.
+ * @param site The shares of answers, and the port.
+ * @param signal Ends the site.
  * @throws {Deno.errors.AddrInUse} When there is a server already.
  * @throws {Deno.errors.PermissionDenied} When Windows keeps the port for others.
  */
 export function serveSite(
   site: Site,
-  signal: AbortSignal = new AbortController().signal,
+  signal: AbortSignal = threadSignal,
 ): void {
   const { port } = site;
   const live = new Live();
@@ -61,7 +69,7 @@ export function serveSite(
 
   const { AddrInUse, PermissionDenied } = Deno.errors;
   try {
-    serveForGood({ hostname: "127.0.0.1", port, signal }, handler);
+    keepServing({ hostname: "127.0.0.1", port, signal }, handler);
   } catch (error) {
     const taken = `Port ${port} is in use`;
     if (error instanceof AddrInUse) throw new AddrInUse(taken);
@@ -72,7 +80,7 @@ export function serveSite(
     );
   }
   try {
-    serveForGood({ hostname: "::1", port, signal }, handler);
+    keepServing({ hostname: "::1", port, signal }, handler);
   } catch (error) { // There is no IPv6, or:
     const there = `*** Another program has [::1]:${port}`;
     const here = "this site is at 127.0.0.1 only";
@@ -100,17 +108,17 @@ function lookAtFlags(host: string): void {
   showLine(`*** ${host} lacks ${share}: they belong in flags/`, Deno.stderr);
 }
 
-/** Fulfilled when a signal is aborted; rejected when this thread dies before. */
-export function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((done) => signal.addEventListener("abort", () => done()));
+/** Wait until the sites of this thread have ended. */
+export async function untilEnded(): Promise<void> {
+  await Promise.all(servers);
 }
 
 /**
- * `Deno.serve` until the signal: by itself it ends at the first connection that
- * it cannot take, as when no more files can be opened. The connections that it
- * has taken live on.
+ * Call `Deno.serve` until the signal. By itself it ends at the first connection that
+ * it cannot accept, for example if no more files can be opened. The connections that
+ * it has accepted live on.
  */
-function serveForGood(
+function keepServing(
   options: { hostname: string; port: number; signal: AbortSignal },
   handler: (request: Request) => Promise<Response>,
 ): void {
@@ -119,7 +127,7 @@ function serveForGood(
   const again = (): Promise<void> =>
     delay(50).then(() => options.signal.aborted ? undefined : serve())
       .catch(again);
-  serve().catch(again);
+  servers.push(serve().catch(again));
 }
 
 /** A number in [0, 1): by chance, or, with a seed, the same for a path. */

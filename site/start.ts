@@ -7,7 +7,7 @@
 
 import { SystemExit } from "../lib/exit.ts";
 import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
-import { realPath, requirePermissions } from "../lib/permissions.ts";
+import { requirePermissions } from "../lib/permissions.ts";
 import { showLine } from "../lib/terminal.ts";
 import { HOSTS, ROOT, SITES, urlOf } from "./sites.ts";
 
@@ -25,13 +25,12 @@ export async function endSites(): Promise<void> {
 }
 
 /**
- * See that somebody serves at the URL of a built-in site: start it, unless a
- * server is there. A site that another run has started goes with that run; then
- * this is called again.
+ * Start the built-in site of a URL, unless a server listens there. A site ends with
+ * the run that has started it; requests that are refused then call this again.
  *
  * @param signal Gives up the start.
- * @returns Whether there is a server now; at other URLs nothing is done.
- * @throws {SystemExit} When none can be had there.
+ * @returns Whether a server listens there now; always `false` for other URLs.
+ * @throws {SystemExit} If a site can neither be reached nor started.
  */
 export async function ensureSite(
   url: string,
@@ -54,11 +53,14 @@ async function startUnlessThere(
 ): Promise<boolean> {
   const { port } = SITES[label]!;
   if (await findServer(port, signal) === "there") return true;
-  // Windows takes 2 s to refuse: whether a server is there, the start tells.
+  // Windows takes 2 s to refuse a connection. Do not wait: starting the site fails if
+  // a server is there.
   const site = await startSite(label, port, signal);
   if (!site) { // The port is taken. Windows may try [::1] for 2 s first.
     if (await findServer(port, signal, 10 * PATIENCE) !== "silent") return true;
-    throw new SystemExit(`The server at localhost:${port} takes no connection`);
+    throw new SystemExit(
+      `The server at localhost:${port} does not accept connections`,
+    );
   }
   started.use(site);
   if (await findServer(port, signal) === "none") {
@@ -96,43 +98,44 @@ async function findServer(
  * Start one of {@linkcode SITES} on a thread of its own.
  *
  * @param signal Gives up the start.
- * @returns Leaving its `await using` block ends the site; nothing when there is
- *   a server already.
+ * @returns A resource that ends the site, or `undefined` if the port is taken.
  */
 export async function startSite(
   label: string,
   port: number,
   signal: AbortSignal,
 ): Promise<AsyncDisposable | undefined> {
-  const permissions = {
-    net: HOSTS.map((host) => `${host}:${port}`),
-    read: [ROOT, realPath(ROOT)],
-  };
-  requirePermissions(permissions);
-  // By its URL, else it would be loaded before it is needed.
+  requirePermissions("net", ...HOSTS.map((host) => `${host}:${port}`));
+  requirePermissions("read", ROOT);
+  // A computed URL: Deno would load a literal one before it is needed.
   const module = import.meta.resolve("./serve.ts");
   const serve: typeof import("./serve.ts") = await import(module);
+  const end = new AbortController();
   await using stack = new AsyncDisposableStack();
-  const thread = new ThreadPoolExecutor({ maxWorkers: 1, module, permissions });
-  stack.use(thread);
-  // Without the signal: requests are given up before the site is.
+  const thread = stack.use(
+    new ThreadPoolExecutor({
+      maxWorkers: 1,
+      module,
+      signal: end.signal,
+      initializer: serve.endWith,
+    }),
+  );
+  stack.defer(() => end.abort());
   const serving = [thread.submit(serve.serveSite, { ...SITES[label]!, port })];
   try {
     for await (const future of asCompleted(serving)) future.result();
   } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) return; // Somebody came first.
+    if (error instanceof Deno.errors.AddrInUse) return; // Another run came first.
     throw error;
   }
   signal.throwIfAborted();
-  const end = new AbortController();
-  thread.submit(serve.untilAborted, end.signal).addDoneCallback((future) => {
+  thread.submit(serve.untilEnded).addDoneCallback((future) => {
     try {
       future.result();
     } catch (error) {
       const { message } = error as Error;
-      showLine(`*** The ${label} site is gone: ${message}`, Deno.stderr);
+      showLine(`*** The ${label} site has died: ${message}`, Deno.stderr);
     }
   });
-  stack.defer(() => end.abort());
   return stack.move();
 }

@@ -38,11 +38,17 @@ export const FlagErrors = 7;
 const ERRORS: Record<string, () => unknown> = {
   FlagError: () => new FlagError(418, "BR"),
   NotFound: () => new Deno.errors.NotFound("no such file"),
-  TimedOut: () => Object.assign(new TimedOut("it"), { f() {} }), // No copy of f.
+  // Functions cannot be copied.
+  TimedOut: () =>
+    Object.assign(new TimedOut("it", { cause: fail }), { f() {}, code: 7 }),
   TypeError: () => new TypeError("of the runtime"),
   "runtime's": () => new Deno.errors.TimedOut("too"),
   DOMException: () => new DOMException("too late", "TimeoutError"),
-  AggregateError: () => {
+  "no constructor": () =>
+    Object.assign(new Error("odd"), { constructor: undefined }),
+  "hidden name": () =>
+    Object.defineProperty(new Error("odd"), "name", { value: "Hidden" }),
+  many: () => {
     const errors = [new FlagError(2, "CN"), new TypeError(), 3];
     return new AggregateError(errors, "three", {
       cause: new FlagError(1, "IN"),
@@ -52,6 +58,11 @@ const ERRORS: Record<string, () => unknown> = {
   "no class": () => new Nameless("7 is no class"),
   function: () => () => 1,
   symbol: () => Symbol("odd"),
+  revoked: () => {
+    const { proxy, revoke } = Proxy.revocable(new Error(), {});
+    revoke();
+    return proxy;
+  },
   unreadable: () =>
     Object.defineProperty(new Error(), "message", { get: () => fail("x") }),
 };
@@ -61,9 +72,17 @@ export function fail(what: string): never {
   throw ERRORS[what] ? ERRORS[what]() : what;
 }
 
-/** The sum of two numbers; the signal is not used. */
-export function add(a: number, b: number, _signal?: AbortSignal): number {
+/** The sum of two numbers. */
+export function add(a: number, b: number): number {
   return a + b;
+}
+
+let counted = 0;
+
+/** How often this thread was asked to count, late enough for others to come in. */
+export async function count(_: number): Promise<number> {
+  await delay(5);
+  return ++counted;
 }
 
 /** No two threads share it. */
@@ -90,26 +109,21 @@ let initial: unknown[] = [];
 
 /** What a pool calls first; late, and its result cannot be copied. */
 export async function initialize(...args: unknown[]): Promise<unknown> {
-  await delay(20);
   initial = args;
+  await delay(20);
   return () => {};
 }
 
-/** Its arguments. */
+/** The arguments of {@linkcode initialize}. */
 export function initialArguments(): unknown[] {
   return initial.map((arg) => arg instanceof AbortSignal ? arg.aborted : arg);
 }
 
-/** Lasts a minute, unless it is given up. */
-export async function wait(signal?: AbortSignal): Promise<string> {
+/** Lasts a minute, unless the signal of the thread is aborted. */
+export async function wait(): Promise<string> {
+  const signal = initial.at(-1) as AbortSignal | undefined;
   const options = signal && { signal };
-  return await delay(60_000, options).then(() => "over", () => "given up");
-}
-
-/** Returns, and leaves a rejection behind. */
-export function leaveRejection(): string {
-  Promise.reject(new Error("nobody catches this"));
-  return "done";
+  return await delay(60_000, options).then(() => "over", () => "aborted");
 }
 
 /** The thread dies. */
@@ -119,20 +133,4 @@ export async function die(how: string): Promise<void> {
   if (how === "throw") setTimeout(() => fail("FlagError"), 0);
   if (how === "reject") Promise.reject(new Error("nobody catches this"));
   await wait();
-}
-
-/** Tries what needs a permission. */
-export async function attempt(what: string): Promise<string> {
-  const [name, path] = what.split(/ (.*)/s) as [string, string];
-  const attempts: Record<string, () => unknown> = {
-    read: () => Deno.readTextFile(path),
-    write: () => Deno.writeTextFile(path, "", { append: true }),
-    net: () => Deno.connect({ hostname: "127.0.0.1", port: Number(path) }),
-    run: () => new Deno.Command(Deno.execPath()).output(),
-    env: () => Deno.env.get("HOME"),
-    sys: () => Deno.hostname(),
-    ffi: () => Deno.dlopen("libc.so.6", {}),
-  };
-  return await Promise.try(attempts[name]!)
-    .then(() => "ok", (error) => error.name);
 }

@@ -84,16 +84,16 @@ describe("initialReport", () => {
 });
 
 describe("finalReport", () => {
-  const table: [Counter, notTried: number, lines: string][] = [
+  const table: [Counter, notFinished: number, lines: string][] = [
     [new Counter(20), 0, "20 flags downloaded."],
-    [new Counter(1, 0, 1), 1, "1 flag downloaded.|1 error.|1 not tried."],
+    [new Counter(1, 0, 1), 1, "1 flag downloaded.|1 error.|1 not finished."],
     [new Counter(0, 35, 27), 0, "0 flags downloaded.|35 not found.|27 errors."],
   ];
-  for (const [counter, notTried, lines] of table) {
+  for (const [counter, notFinished, lines] of table) {
     it(`says ${lines}`, () => {
       const elapsed = "Elapsed time: 2.10s";
       const report = ["-".repeat(20), ...lines.split("|"), elapsed].join("\n");
-      assertEquals(finalReport(counter, notTried, 2.096), report);
+      assertEquals(finalReport(counter, notFinished, 2.096), report);
     });
   }
 });

@@ -18,7 +18,7 @@ describe("the comparison", () => {
       ["sequential", 1, 26, 13.26],
       ["asyncio", 100, 676, 3.6],
     ] as const).map(([script, connections, done, elapsed]): Race => {
-      const counts = { flags: 1, notFound: done - 1, notTried: 676 - done };
+      const counts = { flags: 1, notFound: done - 1, notFinished: 676 - done };
       const report = { ...counts, errors: 0, elapsed };
       return { of: [script, connections], command: "", output: [], report };
     });
@@ -41,9 +41,9 @@ sequential extrapolated from 26 codes`;
     const args = ["-s", site.url, "a"];
     const { command, output, report } = //
       await race(["threadpool", 2], signal, 3, args);
-    const { flags, notFound, notTried, elapsed } = report;
+    const { flags, notFound, notFinished, elapsed } = report;
     const done = flags + notFound;
-    assert(done >= 3 && done + notTried === 26, JSON.stringify(report));
+    assert(done >= 3 && done + notFinished === 26, JSON.stringify(report));
     assert(elapsed >= floor(done, 2), `${elapsed}`);
     const expected = `deno run -A flags2_threadpool.ts -s ${site.url} a -m 2`;
     assertEquals(command, expected);

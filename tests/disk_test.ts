@@ -22,6 +22,11 @@ function mounting(commands: string): string[] {
 const canMount = await has("sh", "-c", "unshare -rm mount -t tmpfs x /mnt");
 const itMounts = itIf(canMount, "the right to mount");
 
+/** A program that runs the rest of its words; root has no rights of its own there. */
+const UNPRIVILEGED = ["unshare", "-U"];
+const canUnshare = await has("unshare", "-U", "true");
+const itUnprivileged = itIf(canUnshare, "unshare -U");
+
 /** Something that is done to `downloads`. */
 type Step = (path: string) => void;
 
@@ -48,8 +53,8 @@ describe("a run stops with one line", () => {
     steps.after(path);
     assertEquals(code, 1, stderr);
     assertMatch(stderr, new RegExp(`^\\*{3} downloads/${why}\n$`));
-    const { flags, notFound, errors, notTried } = parseReport(stdout);
-    assertEquals([flags + notTried, notFound, errors], [26, 0, 0]);
+    const { flags, notFound, errors, notFinished } = parseReport(stdout);
+    assertEquals([flags + notFinished, notFound, errors], [26, 0, 0]);
     assertEquals((await savedIn(folder)).length, flags);
   }
 
@@ -92,6 +97,13 @@ describe("a run ends with one line, and nothing is begun,", () => {
     );
     if (Deno.build.os === "windows") return;
     await refused("Not a directory", (path) => Deno.symlinkSync("none", path));
+  });
+
+  itUnprivileged("when downloads may not be written or listed", async () => {
+    for (const mode of [0o500, 0o300]) {
+      const before: Step = (path) => Deno.mkdirSync(path, { mode });
+      await refused("Permission denied", before, UNPRIVILEGED);
+    }
   });
 
   itMounts("when its folder is read-only", async () => {

@@ -140,11 +140,11 @@ describe("Of the three scripts, among good answers,", () => {
     for (const run of (await (runs ??= meetAll())).slice(0, -1)) {
       const { script, code, stdout, stderr, codes, said, saved } = run;
       assertEquals([code, stderr], [0, ""], script);
-      const { flags, notFound, errors, notTried } = parseReport(stdout);
+      const { flags, notFound, errors, notFinished } = parseReport(stdout);
       const count = (word: string) =>
         said.values().filter((message) => message === word).toArray().length;
       const expected = [count("OK"), count("not found"), 0];
-      assertEquals([flags, notFound, notTried], expected, script);
+      assertEquals([flags, notFound, notFinished], expected, script);
       assertEquals(flags + notFound + errors, codes.length, script);
       assertEquals([said.size, saved.size], [codes.length, flags], script);
     }

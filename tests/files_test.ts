@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
-  isWholeGif,
-  makeFolder,
+  prepareFolder,
   removeTemporary,
-  writeWhole,
+  writeAtomically,
 } from "../lib/files.ts";
+import { isWholeGif } from "../lib/gif.ts";
 import { readCodes } from "../site/sites.ts";
 import { FLAGS, replaced, TemporaryFolder } from "./testing.ts";
 
@@ -32,7 +32,7 @@ async function folderOf(ages: Record<string, number>) {
 it("temporary files are swept when they are older than a day, and no other file is", async () => {
   const kept = { "br.gif": 25, "my.tmp": 25, [half("us.gif")]: 23, [CN]: 25 };
   await using folder = await folderOf({ ...kept, [BR]: 25, [RU]: 25 });
-  await makeFolder(folder.path);
+  await prepareFolder(folder.path);
   assertEquals(await folder.list("."), Object.keys(kept).sort());
 });
 
@@ -49,7 +49,7 @@ describe("a file", () => {
     await using folder = new TemporaryFolder();
     const path = `${folder.path}/br.gif`;
     const bytes = Array(30).keys().map((i) => new Uint8Array(1e5).fill(i));
-    await Promise.all(bytes.map((bytes) => writeWhole(path, bytes, "a1")));
+    await Promise.all(bytes.map((bytes) => writeAtomically(path, bytes, "a1")));
     assertEquals(new Set(await Deno.readFile(path)).size, 1);
     assertEquals(await folder.list("."), ["br.gif"]);
   });
@@ -57,7 +57,7 @@ describe("a file", () => {
   it("that cannot be written leaves nothing, and an error that names it", async () => {
     await using folder = await folderOf({ [CN]: 0 });
     for (const path of [`${folder.path}/${CN}`, `${folder.path}/no/br.gif`]) {
-      const write = () => writeWhole(path, new Uint8Array(), "a1");
+      const write = () => writeAtomically(path, new Uint8Array(), "a1");
       const { message } = await assertRejects(write, Error);
       assertMatch(message.replace(path, ""), /^: [^:]+ \(os error \d+\)$/);
       assertEquals(await folder.list("."), [CN]);
@@ -75,7 +75,7 @@ describe("a file", () => {
         if (tried++ >= refusals) return await rename(from, to);
         throw new Error(`거부. (os error ${error}): rename '${from}'`);
       });
-      const write = writeWhole(path, new Uint8Array(), "a1");
+      const write = writeAtomically(path, new Uint8Array(), "a1");
       const refused = `Error: ${path}: 거부. (os error ${error})`;
       const outcome = tries > refusals ? undefined : refused;
       assertEquals([await write.catch(String), tried], [outcome, tries]);

@@ -14,7 +14,7 @@ const race: Race = {
     { at: 1, text: "^C\r 75%|███ | 3/4 [00:01<00:00, 3.00it/s]\x1b[K\r" },
     { at: 1.6, text: "\n--------------------\r\n4 flags & more\r\n" },
   ],
-  report: { flags: 4, notFound: 0, errors: 0, notTried: 0, elapsed: 1.4 },
+  report: { flags: 4, notFound: 0, errors: 0, notFinished: 0, elapsed: 1.4 },
 };
 
 /** Fails unless an SVG is well-formed, without scripts and links. */

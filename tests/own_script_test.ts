@@ -115,8 +115,8 @@ describe("own-script.md", () => {
     const { stdout, stderr } = //
       await type("deno run -P flags2_batches.ts br cn us zz", 1);
     await type("rm -r downloads");
-    const { flags, notFound, notTried } = parseReport(stdout);
-    assertEquals([flags, notFound, notTried], [2, 1, 1]);
+    const { flags, notFound, notFinished } = parseReport(stdout);
+    assertEquals([flags, notFound, notFinished], [2, 1, 1]);
     assertMatch(stderr, /^\*\*\* downloads\/br\.gif: Is a directory$/m);
   });
 

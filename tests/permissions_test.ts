@@ -1,20 +1,15 @@
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertStringIncludes,
-} from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { DOWNLOAD_PERMISSIONS } from "../flags2_common.ts";
-import { ThreadPoolExecutor } from "../lib/futures.ts";
-import { attempt } from "./calls.ts";
+import { cp } from "node:fs/promises";
 import {
+  itIf,
   itInTerminal,
+  itOnLinux,
   outcome,
   parseReport,
-  resultOf,
   ROOT,
   run,
+  SCRIPTS,
   sharedProject,
   spawn,
   STD,
@@ -72,6 +67,38 @@ describe("with the permissions it needs, a script", () => {
   });
 });
 
+const itWithNpm = itIf(STD[0] === "--frozen", "npm's @std");
+
+describe("with -A, all three scripts", () => {
+  itOnLinux("run in a folder under /dev", async () => {
+    const { path } = await sharedProject();
+    const shell = 'cd "$(mktemp -d -p /dev/shm)" && "$@"; status=$?; ' +
+      'rm -r "$PWD"; exit $status';
+    const within = ["sh", "-c", shell, "sh"];
+    for (const script of SCRIPTS) {
+      const options = { cwd: path, root: path, within };
+      const { code, stdout, stderr } = await run(script, ["br"], options);
+      assertEquals([code, parseReport(stdout).flags], [0, 1], stderr);
+    }
+  });
+
+  itWithNpm("run as a member of a workspace", async () => {
+    await using folder = new TemporaryFolder();
+    const { path } = await sharedProject();
+    const member = `${folder.path}/flags2`;
+    await cp(path, member, { recursive: true });
+    const config = JSON.stringify({ workspace: ["./flags2"] });
+    await Deno.writeTextFile(`${folder.path}/deno.json`, config);
+    for (const script of SCRIPTS) {
+      // A workspace has its own lock, which the first run writes.
+      const words = [Deno.execPath(), "run", "-A", `flags2_${script}.ts`, "br"];
+      const { code, stdout, stderr } = //
+        await outcome(spawn(words, { cwd: member }));
+      assertEquals([code, parseReport(stdout).flags], [0, 1], stderr);
+    }
+  });
+});
+
 describe("a script that lacks a permission", () => {
   it("names it before anything is begun, and asks nothing", async () => {
     const { path, ports: [port] } = await sharedProject();
@@ -97,7 +124,8 @@ describe("a script that lacks a permission", () => {
       assertEquals([code, stdout.includes("downloaded")], [1, false]);
       const [line, ...rest] = ours(stderr).split("\n");
       assertEquals(rest, [""]);
-      assertStringIncludes(line!, `*** --allow-${option} is needed: `);
+      const hint = `*** --allow-${option} is needed: add it, or use -A (-P`;
+      assertStringIncludes(line!, hint);
     }
     assertEquals(await folder.list(), []);
   });
@@ -108,59 +136,6 @@ describe("a script that lacks a permission", () => {
     const text = await terminal("asyncio", [], options);
     assert(text.includes("*** --allow-net=localhost:8001 is needed"), text);
     assert(!/allow\?|\[y\/n/i.test(text), text);
-  });
-});
-
-describe("a thread that downloads", () => {
-  it("may read the code, write downloads, and do nothing else", async () => {
-    await using executor = new ThreadPoolExecutor({
-      maxWorkers: 1,
-      module: import.meta.resolve("./calls.ts"),
-      permissions: DOWNLOAD_PERMISSIONS,
-    });
-    const elsewhere = Deno.execPath();
-    const refused = ["read", "write"].map((name) => `${name} ${elsewhere}`);
-    refused.push(`write ${ROOT}/deno.json`, "run", "env", "sys", "ffi");
-    for (const what of refused) {
-      const outcome = await resultOf(executor.submit(attempt, what));
-      assertEquals(outcome, "NotCapable", what);
-    }
-    const code = `read ${ROOT}/deno.json`;
-    assertEquals(await resultOf(executor.submit(attempt, code)), "ok");
-  });
-});
-
-describe("a thread with permissions of its own", () => {
-  it("may import what the caller may, or nothing when it is told so", async () => {
-    const code = "export const load = () => 'loaded';";
-    const headers = { "content-type": "text/javascript" };
-    await using server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen() {} },
-      () => new Response(code, { headers }),
-    );
-    const program = `
-import { ThreadPoolExecutor } from "${
-      import.meta.resolve("../lib/futures.ts")
-    }";
-const module = "http://127.0.0.1:${server.addr.port}/";
-const { load } = await import(module);
-for (const permissions of [{ read: true }, { read: true, import: false }]) {
-  await using executor = new ThreadPoolExecutor({
-    maxWorkers: 1,
-    module,
-    permissions,
-  });
-  await executor.map(load, [0]).next().then(
-    ({ value }) => console.log(value),
-    (error) => console.log(error.message),
-  );
-}`;
-    const map = STD.filter((word) => word.startsWith("--import-map"));
-    const words = ["eval", "--no-lock", `--config=${ROOT}/deno.json`, ...map];
-    const { stdout, stderr } = //
-      await outcome(spawn([Deno.execPath(), ...words, program]));
-    const expected = /^loaded\nRequires import access to "127\.0\.0\.1:\d+"/;
-    assertMatch(stdout, expected, stderr);
   });
 });
 

@@ -1,27 +1,38 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { ConnectionError, exemptLocalhost, get } from "../lib/requests.ts";
-import { FaultSite, flagOf, readTo } from "./fault_site.ts";
+import { FaultSite } from "./fault_site.ts";
 import {
-  commandLine,
   freePort,
   has,
   hasIPv6,
   itIf,
-  itInTerminal,
   itOnPosix,
   parseReport,
-  quoted,
   run,
+  SCRIPTS,
   serve,
   sharedProject,
   TemporaryFolder,
-  terminalOf,
 } from "./testing.ts";
+import {
+  answer,
+  CANCEL,
+  certificate,
+  cutBefore,
+  DATA,
+  ENHANCE_YOUR_CALM,
+  FLAG,
+  GOAWAY,
+  HEADERS,
+  http2,
+  REFUSED_STREAM,
+  RST_STREAM,
+  TlsSite,
+} from "./tls_site.ts";
 
 const { signal } = new AbortController();
 const limits = { timeout: 60, signal };
-const FLAG = flagOf("BR");
 
 /** An answer that leads elsewhere. */
 function redirect(location: string, status = 302): Response {
@@ -69,38 +80,36 @@ describe("a connection that is closed", () => {
   });
 });
 
-it("when nobody listens, a request asks whether somebody does now, and goes on as long as it is told so", async () => {
+it("a refused request goes on, with pauses, as long as a server is said to listen", async () => {
+  const never = freePort();
+  let calls = 0;
+  const url = `http://127.0.0.1:${never}/`;
+  const restartServer = () => Promise.resolve(++calls > 0);
+  const options = { timeout: 0.5, signal, restartServer };
+  await assertRejects(() => get(url, options), ConnectionError, "Timed out");
+  assert(calls > 1 && calls < 30, `${calls} calls`);
+});
+
+it("a refused request restarts a server, and goes on when it listens", async () => {
   const port = freePort();
   const url = `http://127.0.0.1:${port}/`;
   await using started = new AsyncDisposableStack();
   const asked: string[] = [];
-  const revive = (url: string) => {
+  const restartServer = (url: string) => {
     if (asked.push(url) === 2) {
       started.use(serve(() => new Response("here"), { port }));
     }
     return Promise.resolve(true);
   };
-  const { content } = await get(url, { ...limits, revive });
+  const { content } = await get(url, { ...limits, restartServer });
   assertEquals(new TextDecoder().decode(content), "here");
   assertEquals(asked, [url, url]);
 });
 
 const itSecure = itIf(await has("openssl", "version"), "openssl");
 
-/** A key and a certificate of 127.0.0.1 that nobody but itself has signed. */
-async function certificate({ path }: TemporaryFolder) {
-  const options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 " +
-    "-nodes -keyout key.pem -days 2 -out cert.pem -subj /CN=localhost " +
-    "-addext subjectAltName=IP:127.0.0.1 " +
-    "-addext basicConstraints=critical,CA:FALSE";
-  const args = options.split(" ");
-  await new Deno.Command("openssl", { args, cwd: path }).output();
-  const read = (name: string) => Deno.readTextFile(`${path}/${name}`);
-  return { cert: await read("cert.pem"), key: await read("key.pem") };
-}
-
 describe("over TLS", () => {
-  itSecure("a certificate of nobody is told in words", async () => {
+  itSecure("reports an untrusted certificate", async () => {
     await using folder = new TemporaryFolder();
     const secrets = await certificate(folder);
     await using server = serve(() => new Response(), secrets);
@@ -109,71 +118,117 @@ describe("over TLS", () => {
       ConnectionError,
       "Connection error: the server's certificate cannot be trusted: ",
     );
+    assertEquals(server.requests, []);
+  });
+
+  type Protocol = ConstructorParameters<typeof TlsSite>[1];
+  type Serve = ConstructorParameters<typeof TlsSite>[2];
+  const early: [what: string, Protocol, Serve][] = [
+    ["cut after each answer", "http/1.1", cutBefore(2)],
+    ["cut after ten answers", "http/1.1", cutBefore(11)],
+    [
+      "ended by GOAWAY after ten answers",
+      "h2",
+      http2(async (send, id, n) => {
+        if (n <= 10) return await answer(send, id);
+        await send(GOAWAY, 0, 0, [0, 0, 0, id - 2, 0, 0, 0, 0]);
+        return false;
+      }),
+    ],
+    [
+      "ended by GOAWAY as too busy",
+      "h2",
+      http2(async (send, id, n) => {
+        if (n <= 10) return await answer(send, id);
+        await send(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, ENHANCE_YOUR_CALM]);
+        return false;
+      }),
+    ],
+    [
+      "on which every third stream is refused",
+      "h2",
+      http2(async (send, id, n) => {
+        if (n % 3 > 0) return await answer(send, id);
+        await send(RST_STREAM, 0, id, [0, 0, 0, REFUSED_STREAM]);
+      }),
+    ],
+  ];
+  for (const [what, protocol, serve] of early) {
+    itSecure(`no script loses a flag to connections ${what}`, async () => {
+      await using folder = new TemporaryFolder();
+      const secrets = await certificate(folder);
+      await using site = new TlsSite(secrets, protocol, serve);
+      const env = { DENO_CERT: "cert.pem" };
+      for (const script of SCRIPTS) {
+        const args = ["-s", site.url, "-al", "50", "-m", "20", "-v"];
+        const options = { cwd: folder.path, env };
+        const { stdout } = await run(script, args, options);
+        assertEquals(parseReport(stdout).flags, 50, `${script}\n${stdout}`);
+      }
+    });
+  }
+
+  itSecure("explains a closed connection in words", async () => {
+    await using folder = new TemporaryFolder();
+    const secrets = await certificate(folder);
+    const goaway = http2(async (send) => {
+      await send(GOAWAY, 0, 0, Array(8).fill(0));
+      return false;
+    });
+    for (
+      const [protocol, serve] of [["http/1.1", cutBefore(1)], [
+        "h2",
+        goaway,
+      ]] as const
+    ) {
+      await using site = new TlsSite(secrets, protocol, serve);
+      const options = { cwd: folder.path, env: { DENO_CERT: "cert.pem" } };
+      const args = ["-s", site.url, "-v", "br"];
+      const { stdout } = await run("asyncio", args, options);
+      const why = "Connection error: the server closed the connection";
+      assertEquals(stdout.split("\n")[3], `*** Error for BR: ${why}`);
+    }
   });
 
   itSecure("a body that HTTP/2 breaks off is an error", async () => {
     await using folder = new TemporaryFolder();
-    const address = { hostname: "127.0.0.1", port: 0, alpnProtocols: ["h2"] };
     const secrets = await certificate(folder);
-    using listener = Deno.listenTls({ ...address, ...secrets });
-    const served = breakOff(listener);
-    const url = `https://127.0.0.1:${listener.addr.port}/flags`;
-    const env = { DENO_CERT: "cert.pem" };
-    const { stdout } = //
-      await run("asyncio", ["-v", "-s", url, "br"], { cwd: folder.path, env });
-    await served;
+    let requests = 0;
+    const serve = http2(async (send, id) => {
+      requests++;
+      const length = [...new TextEncoder().encode(`${FLAG.length}`)];
+      const headers = [0x88, 0x0f, 0x0d, length.length, ...length];
+      await send(HEADERS, 4, id, headers);
+      await send(DATA, 0, id, [...FLAG.subarray(0, 300)]);
+      await send(RST_STREAM, 0, id, [0, 0, 0, CANCEL]); // Its bytes just end.
+    });
+    await using site = new TlsSite(secrets, "h2", serve);
+    const options = { cwd: folder.path, env: { DENO_CERT: "cert.pem" } };
+    const args = ["-v", "-s", site.url, "br"];
+    const { stdout } = await run("asyncio", args, options);
     const line = "*** Error for BR: Connection error: incomplete body";
-    assertEquals(stdout.split("\n")[3], line);
+    assertEquals([stdout.split("\n")[3], requests], [line, 1]);
   });
 });
 
-/** Answer the first request with a part of its flag, and reset the stream. */
-async function breakOff(listener: Deno.TlsListener) {
-  using connection = await listener.accept();
-  /** Send a frame of HTTP/2 (RFC 9113, 4.1). */
-  const send = (start: number[], stream: number, data: number[]) => {
-    const length = [0, data.length >> 8, data.length & 255];
-    const frame = [...length, ...start, 0, 0, 0, stream, ...data];
-    return connection.write(Uint8Array.from(frame));
-  };
-  const [DATA, HEADERS, RST_STREAM, SETTINGS, CANCEL] = [0, 1, 3, 4, 8];
-  await send([SETTINGS, 0], 0, []);
-  // The client's headers, whole: its stream is there.
-  await readTo("\x01\x05\0\0\0\x01", connection, 1024);
-  await send([SETTINGS, 1], 0, []);
-  // Status 200 and content-length, by their places in HPACK's static table.
-  const length = [...new TextEncoder().encode(`${FLAG.length}`)];
-  await send([HEADERS, 4], 1, [0x88, 0x0f, 0x0d, length.length, ...length]);
-  await send([DATA, 0], 1, [...FLAG.subarray(0, 300)]);
-  await send([RST_STREAM, 0], 1, [0, 0, 0, CANCEL]); // Its bytes just end.
-  while (await connection.read(new Uint8Array(1024)).catch(() => null));
-}
-
-itInTerminal("a redirect asks for no permission in a terminal", async () => {
-  const elsewhere = [
-    "http://example.com/flag.gif http://user:password@example.com/",
-    "https://example.com/ //example.com/ http://a..b/ ws://example.com/",
-    "http://127.0.0.1:1/ http://[::1]:8001/ http://localhost/",
-    "file:///etc/hostname data:image/gif,GIF89a; blob:http://127.0.0.1/1",
-  ].join(" ").split(" ");
-  await using granted = serve(() => new Response(flagOf("OK")));
-  await using site = serve(({ pathname }) => {
-    const place = pathname.charCodeAt(2) - "a".charCodeAt(0);
-    return redirect(elsewhere[place] ?? granted.url);
-  });
+it("a redirect to a host that was not granted is an error in a pipe", async () => {
+  await using other = serve(() => new Response(FLAG));
+  await using site = serve(({ pathname }) =>
+    pathname.startsWith("/ab") ? redirect(other.url) : new Response(FLAG)
+  );
+  const { host } = new URL(site.url);
   await using folder = new TemporaryFolder();
-  const hosts = [site, granted].map(({ url }) => new URL(url).host);
-  const some = `--allow-net=${hosts} --allow-read --allow-write=downloads`;
-  const permissions = some.split(" ");
-  const words = //
-    commandLine("threadpool", ["-s", site.url, "a"], { permissions });
-  // Nothing else ends a thread that asks for a permission.
-  const line = `timeout --foreground -s KILL 60 ${quoted(words)}`;
-  const text = await terminalOf(line, { cwd: folder.path });
-  assert(!/allow\?|\[y\/n/i.test(text), text);
-  const { flags, errors } = parseReport(text);
-  const { length } = elsewhere;
-  assertEquals([flags, errors], [26 - length, length], text);
+  const { stdout } = await run(
+    "threadpool",
+    ["-v", "-s", site.url, "ab", "ac"],
+    {
+      cwd: folder.path,
+      permissions: [`--allow-net=${host}`, "--allow-read", "--allow-write"],
+    },
+  );
+  const { flags, errors } = parseReport(stdout);
+  assertEquals([flags, errors, other.requests], [1, 1, []]);
+  assertMatch(stdout, /Error for AB: Connection error: Requires net access to/);
 });
 
 const flag = () => new Response(FLAG);

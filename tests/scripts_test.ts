@@ -131,9 +131,11 @@ console.log(await new Response(Deno.stdin.readable).text());`,
       "its input",
     );
     assertEquals(code, 0, stderr);
-    const told = stdout.match(/^(\d+ flags|\d+ not tried|\d+$|[a-z].*)/gm)!;
+    const told = stdout.match(/^(\d+ flags|\d+ not finished|\d+$|[a-z].*)/gm)!;
     const last = "5 flags,0,7 flags,0,false,its input";
-    const expected = new RegExp(`^3 flags,0,.*,19\\d not tried,130,${last}$`);
+    const expected = new RegExp(
+      `^3 flags,0,.*,19\\d not finished,130,${last}$`,
+    );
     assertMatch(told.join(), expected);
     assertEquals(stderr.match(/^Started the /gm)?.length, 5, stderr);
   });
@@ -179,14 +181,29 @@ for (const style of [sequential, threadpool, asyncio]) {
     assertEquals(await copy.list("called/downloads"), saved);
   });
 
+  it("that calls main twice at the same time runs the first call only", async () => {
+    await using site = await siteAtFreePort("LOCAL");
+    const { code, stdout, stderr } = await runOwn(
+      await sharedProject(),
+      `${HEAD}
+const both = [1, 2].map(() => main(sequential, 1, 1));
+await Promise.all(both);`,
+      ["-s", site.url, "br", "us"],
+    );
+    const { flags, notFinished } = parseReport(stdout);
+    assertEquals([code, flags, notFinished], [1, 2, 0]);
+    const why = "another main() is running: await each call";
+    assertEquals(stderr, `*** ${why}\n`);
+  });
+
   it("with its main on a thread, too, is told what to do", async () => {
     const { code, stderr } = await runOwn(
       await sharedProject(),
       `${HEAD}
 export const hang = () => new Promise(() => {});
 main(async () => {
-  const options = { module: import.meta.url, permissions: "inherit" };
-  await using executor = new ThreadPoolExecutor({ maxWorkers: 1, ...options });
+  const module = import.meta.url;
+  await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
   await executor.map(hang, [1]).next();
 }, 1, 1);`,
       ["-s", "http://localhost"],
@@ -199,7 +216,7 @@ main(async () => {
   });
 
   const none = /will be used\.\n$/;
-  const uncounted = /^\*\*\* some downloads are unaccounted for\n$/;
+  const uncounted = /^\*\*\* some codes are unaccounted for\n$/;
   const table: [style: string, stdout: RegExp, stderr: RegExp][] = [
     ["throw new common.HTTPError(503, 'Busy')", none, /^\*\*\* 503 Busy\n$/],
     ["throw new common.ConnectionError('Late')", none, /^\*\*\* Late\n$/],
@@ -212,8 +229,8 @@ main(async () => {
       /will be used\.\nBR OK\n$/,
       /^TypeError: [^\n]*\n +at .*own\.ts:\d+/,
     ],
-    ["counter.ok = 1;", /^1 not tried\.$/m, uncounted],
-    ["counter.ok = 3;", /^-1 not tried\.$/m, uncounted],
+    ["counter.ok = 1;", /^1 not finished\.$/m, uncounted],
+    ["counter.ok = 3;", /^-1 not finished\.$/m, uncounted],
   ];
   it("is told of an error in one line, of a mistake with its stack, of a wrong count", async () => {
     await using site = await siteAtFreePort("LOCAL");

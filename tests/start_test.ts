@@ -32,7 +32,8 @@ describe("when a server at a site's port takes no connection, a script", () => {
     for (const connected of await Promise.allSettled(queue)) {
       if (connected.status === "fulfilled") connected.value.close();
     }
-    const message = `The server at localhost:${port} takes no connection`;
+    const message =
+      `The server at localhost:${port} does not accept connections`;
     assertEquals([code, stderr], [1, `*** ${message}\n`]);
     assert(!stdout.includes("downloaded"), stdout);
   });
@@ -123,7 +124,7 @@ describe("when its site dies, a script", () => {
     const { code, stdout, stderr } = await run("threadpool", args, options);
     const { flags, errors } = parseReport(stdout);
     assertEquals([code, flags + errors], [0, 12], stdout + stderr);
-    assertMatch(stderr, /^\*\*\* The LOCAL site is gone: .*fell$/m);
+    assertMatch(stderr, /^\*\*\* The LOCAL site has died: .*fell$/m);
   });
 });
 

@@ -66,7 +66,6 @@ describe("what is written", () => {
 describe("a script", () => {
   const table = [
     [">/dev/full", "br", 1, "*** No space left on device\n"],
-    ["1</dev/null", "br", 1, "*** Standard output can only be read\n"],
     ["2>/dev/full", "-x", 2, ""],
   ] as const;
   itOnLinux("whose report cannot be written ends with one line", async () => {
