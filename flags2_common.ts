@@ -273,7 +273,7 @@ export async function main(
   defaultConcurReq: number,
   maxConcurReq: number,
 ): Promise<void> {
-  if (!Deno.mainModule) refuseOnThread();
+  if (!Deno.mainModule) return void refuseOnThread();
   const { usage, help } = argumentParser(defaultConcurReq);
   if (run.id) {
     const why = "another main() is running: await each call";

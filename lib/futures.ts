@@ -152,13 +152,13 @@ type Calls = Map<number, PromiseWithResolvers<unknown>>;
 // deno-lint-ignore no-explicit-any
 type Exports = Record<string, any>;
 
-/** Throw because a thread does what only the main program may; its pool is broken. */
-export function refuseOnThread(): never {
+/** Break the pool of a thread that does what only the main program may. */
+export function refuseOnThread(): Error {
   const why =
     "put this under if (import.meta.main): a thread imports this module, too";
   const answer: Answer = { why, isBroken: true };
   (globalThis as unknown as Partial<Worker>).postMessage?.(answer);
-  throw new Error(why);
+  return new Error(why);
 }
 
 /**
@@ -210,7 +210,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     // The name of a thread is its module; a thread has no main module.
     const { name } = globalThis as { name?: string };
     const module = new URL(options.module ?? Deno.mainModule ?? name).href;
-    if (module === name) refuseOnThread();
+    if (module === name) throw refuseOnThread();
     this.#options = { ...options, module };
     signal?.addEventListener("abort", this.#abort);
     const queue = new ReadableStream<Future<unknown>>({
