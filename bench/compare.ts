@@ -117,23 +117,6 @@ export async function race(
   return { of, command, output, report };
 }
 
-/** Write files, all or none: none is replaced before all are on the disk. */
-export async function writeAll(
-  files: [path: string, text: string][],
-): Promise<void> {
-  const temporary = (path: string) => `${path}.${Deno.pid}.tmp`;
-  try {
-    for (const [path, text] of files) {
-      await Deno.writeTextFile(temporary(path), text);
-    }
-    for (const [path] of files) await Deno.rename(temporary(path), path);
-  } finally {
-    for (const [path] of files) {
-      await Deno.remove(temporary(path)).catch(() => {});
-    }
-  }
-}
-
 async function main(signal: AbortSignal): Promise<void> {
   const { port } = SITES["DELAY"]!;
   await using site = await startSite("DELAY", port, signal);
@@ -151,10 +134,8 @@ async function main(signal: AbortSignal): Promise<void> {
     await watch(["asyncio", "DELAY", 10], signal),
     await watch(["asyncio", "ERROR", 10], signal),
   ];
-  await writeAll([
-    [`${ROOT}/docs/race.svg`, film(races)],
-    [`${ROOT}/docs/lanes.svg`, lanes(runs)],
-  ]);
+  await Deno.writeTextFile(`${ROOT}/docs/race.svg`, film(races));
+  await Deno.writeTextFile(`${ROOT}/docs/lanes.svg`, lanes(runs));
   console.log("\nThe film is docs/race.svg, the lanes are docs/lanes.svg.");
 }
 

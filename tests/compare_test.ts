@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { medians } from "../bench/bench.ts";
-import { floor, race, table, writeAll } from "../bench/compare.ts";
+import { floor, race, table } from "../bench/compare.ts";
 import { type Race, screens } from "../bench/film.ts";
 import {
   has,
@@ -59,19 +59,6 @@ sequential extrapolated from 26 codes`;
     const args = ["-s", `http://localhost:${server.addr.port}`, "br"];
     const failing = () => race(["asyncio", 1], signal, Infinity, args);
     await assertRejects(failing, Error, "flags2_asyncio.ts failed");
-  });
-
-  it("writes all of its files or none", async () => {
-    await using folder = new TemporaryFolder();
-    const [one, two] = [`${folder.path}/one`, `${folder.path}/new/two`];
-    const both: [string, string][] = [[one, "1"], [two, "2"]];
-    await assertRejects(() => writeAll(both));
-    assertEquals(await folder.list("."), []);
-    await Deno.mkdir(`${folder.path}/new`);
-    await writeAll(both);
-    assertEquals(await Deno.readTextFile(one), "1");
-    assertEquals(await Deno.readTextFile(two), "2");
-    assertEquals(await folder.list("new"), ["two"]);
   });
 });
 
