@@ -43,14 +43,16 @@ text { font: 13.3px ui-monospace, SFMono-Regular, Menlo, Consolas,
 export function screens(
   output: Race["output"],
 ): { at: number; lines: string[] }[] {
-  let shown = "";
+  let [shown, end] = ["", ""];
   return output.map(({ at, text }) => {
     // A carriage return goes back, to draw the line anew.
-    shown = (shown + text.replaceAll("\x1b[K", "")).replaceAll("\r\n", "\n")
+    const added = text.replaceAll("\x1b[K", "").replaceAll("^C", "");
+    shown = (shown + added).replaceAll("\r\n", "\n")
       .replace(/[^\n]*\r(?=[^\n])/g, "");
-    const lines = shown.trimEnd().split("\n");
-    const bar = lines.findIndex((line) => line.includes("%|"));
-    return { at, lines: bar < 0 ? [] : lines.slice(bar) };
+    if (text.includes("^C")) end = "^C"; // It stays, although drawn over at once.
+    const [, bar, rest = ""] = shown.trimEnd().match(/^(.*%\|.*)$([^]*)/m) ??
+      [];
+    return { at, lines: bar ? `${bar}${end}${rest}`.split("\n") : [] };
   }).filter(({ at, lines }) => lines.length > 0 && at < LENGTH);
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { SystemExit } from "../lib/exit.ts";
-import type { LiveEvent } from "../site/live.ts";
+import { type Kind, layOut, toBars } from "../site/lanes.js";
 import { startSite } from "../site/start.ts";
 import {
   commandLine,
@@ -16,44 +16,10 @@ import {
 } from "./scripts.ts";
 import { rect, svg, text } from "./svg.ts";
 
-/** A request: code, answer, lane from 0, and seconds after the first request. */
-export interface Request {
-  cc: string;
-  status: number;
-  lane: number;
-  from: number;
-  to: number;
-}
-
-/** A run of a script, as its server saw it. */
-export interface Run {
+/** A run of a script, as its server saw it, and what `layOut` made of that. */
+export interface Run extends ReturnType<typeof layOut> {
   /** The script, its site and its number of connections. */
   of: [script: Script, label: "DELAY" | "ERROR", connections: number];
-  /** In the order in which they were answered. */
-  requests: Request[];
-}
-
-/**
- * The requests on their lanes: each on the one that has been free for longest,
- * so that those which are answered at once do not all lie on the first.
- *
- * @param lanes How many there are; a request that finds none free gets one more.
- */
-export function inLanes(events: LiveEvent[], lanes: number): Request[] {
-  const free = Array.from({ length: lanes }, (_, lane) => lane);
-  const asked = new Map<number, { lane: number; from: number }>();
-  const requests: Request[] = [];
-  for (const { id, cc, status, at } of events) {
-    const seconds = (at - events[0]!.at) / 1000;
-    if (status === undefined) {
-      asked.set(id, { lane: free.shift() ?? lanes++, from: seconds });
-    } else {
-      const { lane, from } = asked.get(id)!;
-      requests.push({ cc, status, lane, from, to: seconds });
-      free.push(lane);
-    }
-  }
-  return requests;
 }
 
 /** Run a script for the first codes of all, on a site of its own, watched. */
@@ -67,7 +33,7 @@ export async function watch(
   await using _ = await startSite(label, port, signal);
   await using folder = new TemporaryFolder();
   const base = `http://localhost:${port}`;
-  const { body } = await fetch(`${base}/events`, { signal });
+  const { body } = await fetch(`${base}/page/events`, { signal });
   const args = ["-e", "-l", codes, "-m", connections, "-s", `${base}/flags`];
   const [program, ...words] = commandLine(script, args.map(String));
   const options = { args: words, cwd: folder.path, signal };
@@ -77,25 +43,21 @@ export async function watch(
   let told = "";
   for await (const chunk of body!.pipeThrough(new TextDecoderStream())) {
     told += chunk;
-    const events = [...told.matchAll(/^data: (.*)\n/gm)];
+    const events = [...told.matchAll(/^data: ({"id".*)\n/gm)];
     if (events.length < 2 * codes) continue; // Two for each code.
-    const parsed = events.map(([, json]) => JSON.parse(json!));
-    return { of, requests: inLanes(parsed, connections) };
+    return { of, ...layOut(events.map(([, json]) => JSON.parse(json!))) };
   }
   throw new SystemExit("the site has stopped telling");
 }
 
-/** What became of a request; the same words are CSS classes. */
-const FATES = ["flags", "not found", "errors"] as const;
+/** What can become of a request, and the words for that. */
+const FATES: [Kind, string][] = [
+  ["flag", "flags"],
+  ["none", "not found"],
+  ["error", "errors"],
+];
 
-const fateOf = ({ status }: Request) =>
-  status === 200 ? "flags" : status === 404 ? "not found" : "errors";
-const classOf = (fate: string) => fate.replace(" ", "-");
-
-const [WIDTH, MARGIN, HEAD, CAPTION, LANE] = [900, 16, 64, 22, 13];
-
-/** The least that is seen of an answer that came at once, in pixels. */
-const SLIVER = 3;
+const [WIDTH, MARGIN, HEAD, CAPTION, LANE] = [700, 12, 72, 22, 16];
 
 const STYLE = `
 text { font: 13px system-ui, -apple-system, "Segoe UI", "Noto Sans",
@@ -104,19 +66,19 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", "Noto Sans",
 .caption { fill: var(--dim); stroke: var(--ground); stroke-width: 5px;
   paint-order: stroke; }
 .script { fill: var(--ink); font-weight: 600; }
-.code { font-size: 9px; text-anchor: middle; }
-text.flags, text.errors { fill: #ffffff; }
+.code { font-size: 12px; text-anchor: middle; }
+text.flag, text.error { fill: #ffffff; }
 .tick { fill: var(--dim); text-anchor: middle; }
 .grid { fill: var(--rim); opacity: 0.6; }
-rect.flags { fill: var(--flags); }
-rect.not-found { fill: var(--rim); }
-rect.errors { fill: var(--errors); }`;
+rect.flag { fill: var(--flags); }
+rect.none { fill: var(--rim); }
+rect.error { fill: var(--errors); }`;
 
 /** The runs as a picture. */
 export function lanes(runs: Run[]): string {
   const title = "26 requests in three styles, as their server sees them";
-  const key = "A bar is a request, from question to answer; those below each " +
-    "other are in flight at the same time.";
+  const key = "A bar is one request, from the question to the answer. Bars " +
+    "below each other are in flight together.";
   const longest = Math.max(...runs.map(lasted));
   const scale = (WIDTH - 2 * MARGIN) / longest;
   const bars: string[] = [];
@@ -127,53 +89,63 @@ export function lanes(runs: Run[]): string {
         `<tspan class="script">${run.of[0]}</tspan> ${caption(run)}</text>`,
     );
     y += CAPTION;
-    const ends: number[] = [];
-    for (const request of run.requests) {
-      const { lane, from, to, cc } = request;
-      // What came at once is seen, too, and moves what follows on its lane.
-      const left = Math.max(MARGIN + scale * from, (ends[lane] ?? 0) + 1);
-      const right = Math.max(MARGIN + scale * to, left + SLIVER);
-      const [top, width] = [y + LANE * lane, right - left];
-      ends[lane] = right;
-      const fate = classOf(fateOf(request));
-      bars.push(rect(fate, left, top, width, LANE - 2));
-      if (width < 16) continue;
-      const middle: [number, number] = [left + width / 2, top + 9];
-      bars.push(text(`code ${fate}`, middle, cc.toUpperCase()));
+    const width = WIDTH - 2 * MARGIN;
+    for (const bar of toBars(run.requests, lasted(run), scale, width)) {
+      const { cc, kind, lane, left, right } = bar;
+      const [x, top] = [MARGIN + left, y + LANE * lane];
+      bars.push(rect(kind, x, top, right - left, LANE - 1));
+      if (right - left < 20) continue;
+      const middle: [number, number] = [x + (right - left) / 2, top + 12];
+      bars.push(text(`code ${kind}`, middle, cc.toUpperCase()));
     }
-    y += LANE * ends.length + 10;
+    y += LANE * run.lanes + 10;
   }
-  const axis = Array.from({ length: Math.floor(longest) + 1 }, (_, second) => {
-    const x = MARGIN + scale * second;
+  const axis = Array.from({ length: longest / 1000 + 1 }, (_, second) => {
+    const x = MARGIN + 1000 * scale * second;
     return rect("grid", x - 0.5, HEAD, 1, y - HEAD) +
       text("tick", [x, y + 16], second ? `${second}` : "0 s");
   });
-  const heading = text("title", [MARGIN, 25], title);
-  const legend = FATES.map((fate, i) => {
-    const x = WIDTH - MARGIN - [215, 150, 55][i]!;
-    return rect(classOf(fate), x, 14, 11, 11) + text("ink", [x + 17, 24], fate);
+  const heading = text("title", [MARGIN, 22], title);
+  const legend = FATES.map(([kind, words], i) => {
+    const x = MARGIN + [0, 70, 165][i]!;
+    return rect(kind, x, 52, 11, 11) + text("ink", [x + 17, 62], words);
   });
-  const description = runs.map((run) => `${run.of[0]} ${caption(run)}.`);
+  const description = runs.map((run) =>
+    `${run.of[0]} ${caption(run)}. ${barsOf(run)}`
+  );
   return svg(
     [WIDTH, y + 26],
     [title, [key, ...description].join("\n")],
     STYLE,
-    [heading, text("dim", [MARGIN, 47], key), ...legend, ...axis, ...bars],
+    [heading, text("dim", [MARGIN, 42], key), ...legend, ...axis, ...bars],
   );
 }
 
-/** Seconds from the first question to the last answer. */
+/** Milliseconds from the first question to the last answer. */
 function lasted({ requests }: Run): number {
-  return Math.max(...requests.map(({ to }) => to));
+  return Math.max(...requests.map(({ to = 0 }) => to));
 }
 
 /** `on DELAY, 10 at a time: 1.59 s, 11 flags, 15 not found` */
 function caption(run: Run): string {
-  const [, label, connections] = run.of;
-  const counts = FATES.map((fate) => {
-    const n = run.requests.filter((request) => fateOf(request) === fate).length;
-    return n && `${n} ${n === 1 ? fate.replace(/s$/, "") : fate}`;
+  const { of: [, label, connections], counts } = run;
+  const outcomes = FATES.map(([kind, words]) => {
+    const n = counts[kind];
+    return n && `${n} ${n === 1 ? words.replace(/s$/, "") : words}`;
   });
-  const parts = [`${lasted(run).toFixed(2)} s`, ...counts.filter(Boolean)];
-  return `on ${label}, ${connections} at a time: ${parts.join(", ")}`;
+  const parts = [`${(lasted(run) / 1000).toFixed(2)} s`, ...outcomes];
+  return `on ${label}, ${connections} at a time: ${
+    parts.filter(Boolean).join(", ")
+  }`;
+}
+
+/** `10 lanes, 2 to 3 bars on each.` */
+function barsOf({ requests, lanes }: Run): string {
+  const bars = Array<number>(lanes).fill(0);
+  for (const { lane } of requests) bars[lane]!++;
+  const [least, most] = [Math.min(...bars), Math.max(...bars)];
+  const each = least < most ? `${least} to ${most}` : `${most}`;
+  return lanes > 1
+    ? `${lanes} lanes, ${each} bars on each.`
+    : `1 lane, ${each} bars.`;
 }

@@ -46,18 +46,11 @@ export function readFile(folder: string, name: string): BufferSource {
 /**
  * A file; 404 when it is not there, 500 when it cannot be read, as when no more
  * files can be opened.
- *
- * @param change What is sent in place of its bytes.
  */
-export function answerFile(
-  folder: string,
-  name: string,
-  change = (bytes: BufferSource) => bytes,
-): Response {
+export function answerFile(folder: string, name: string): Response {
   try {
-    const type = TYPES[name.split(".").at(-1)!]!;
-    const headers = { "content-type": type };
-    return new Response(change(readFile(folder, name)), { headers });
+    const headers = { "content-type": TYPES[name.split(".").at(-1)!]! };
+    return new Response(readFile(folder, name), { headers });
   } catch (error) {
     return answerStatus(error instanceof Deno.errors.NotFound ? 404 : 500);
   }

@@ -1,141 +1,178 @@
 /**
- * What a site tells whoever watches it of the requests for its flags, as
- * server-sent events.
+ * The requests for the flags of a site as server-sent events, for its page.
  *
  * @module
  */
 
-/** A flag is asked for or, with a status, answered. */
+/** A request for a flag or, with a status, its answer. */
 export interface LiveEvent {
-  /** The number of the request: both its events have it. */
+  /** The number of the request, which both its events have. */
   id: number;
   /** The country code, in lower case. */
   cc: string;
   /** Milliseconds of the site's `performance.now()`. */
   at: number;
-  /** That of the answer, or 0 when the client gave up. */
+  /** The answer's status; 0 when the client gave up. */
   status?: number;
 }
 
-/** Milliseconds without a request, after which the next begins a picture. */
+/** Milliseconds with nothing in flight after which the next run begins. */
 const PAUSE = 1000;
 
-/** The same when its code was asked for: a run asks for none twice. */
-const PAUSE_AGAIN = 100;
-
-/** Milliseconds for which a browser that loads the page again may be away. */
-const RELOAD = 3000;
-
-/** Milliseconds for which events are gathered, as many come at once. */
+/** Milliseconds for which events are gathered, because many come at once. */
 const GATHERING = 40;
 
-/** So many events are no script's; two for each of 676 codes are. */
+/** More events than any run has: 676 codes have two each. */
 const MAX_EVENTS = 10_000;
 
-type Watcher = ReadableStreamDefaultController<Uint8Array>;
+/** Milliseconds that a watcher has to read the last events. */
+const PATIENCE = 200;
 
-/** The requests of a site, for all who watch it; for nobody it does nothing. */
+type Watcher = WritableStreamDefaultWriter<Uint8Array>;
+
+/**
+ * The picture of a site, which is the events of its latest run, and its watchers.
+ *
+ * A run never requests a code twice. So a repeated code belongs to a new run; it
+ * began after the longest pause since that code's last request. A pause is a time
+ * with nothing in flight. Any code after a pause of a second begins a new run, too.
+ * Runs with a shorter pause between them and no code in common are one picture,
+ * and so are runs that overlap all the time. Runs at the same time with pauses in
+ * both, as on LOCAL, cut each other's pictures.
+ */
 export class Live {
-  /** Each with whether it is a page. */
-  readonly #watchers = new Map<Watcher, boolean>();
-  #watchedUntil = -Infinity;
-  /** The events since the first request of the latest run. */
+  readonly #watchers = new Set<Watcher>();
   #picture: LiveEvent[] = [];
-  #sent = 0;
+  #codes = new Set<string>();
+  #unsent = "";
+  #sentAt = -Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #requests = 0;
   #inFlight = 0;
-  #lastEnd = -Infinity;
+  #hasEnded = false;
 
-  /** Whether anybody watches, or did a moment ago. */
-  get isWatched(): boolean {
-    return this.#watchers.size > 0 || performance.now() < this.#watchedUntil;
-  }
+  /** Each picture begins with these words about the site. */
+  constructor(readonly site: string) {}
 
   /**
-   * Tell of a request, and of its answer or that it was given up.
+   * Report a request to the watchers, and its answer or that the client gave up.
    *
-   * @param signal The request's own.
    * @returns The answer.
    */
-  async follow(
+  async track(
     cc: string,
-    signal: AbortSignal,
-    answer: () => Promise<Response>,
+    request: Request,
+    respond: () => Response | Promise<Response>,
   ): Promise<Response> {
     const id = this.#requests++;
-    const at = performance.now();
-    const idle = this.#inFlight++ > 0 ? 0 : at - this.#lastEnd;
-    const isNext = idle > PAUSE_AGAIN &&
-      (idle > PAUSE || this.#picture.some((event) => event.cc === cc));
-    if (isNext || this.#picture.length >= MAX_EVENTS) this.#beginPicture();
-    this.#tell({ id, cc, at });
+    this.#inFlight++;
+    this.#tell({ id, cc, at: performance.now() });
     let hasEnded = false;
     const end = (status: number) => {
       if (hasEnded) return;
       hasEnded = true;
       this.#inFlight--;
-      this.#lastEnd = performance.now();
-      this.#tell({ id, cc, status, at: this.#lastEnd });
+      this.#tell({ id, cc, at: performance.now(), status });
     };
-    signal.addEventListener("abort", () => end(0));
-    const response = await answer();
+    const answer = respond();
+    if (answer instanceof Promise) { // The signal costs more than all the rest.
+      request.signal.addEventListener("abort", () => end(0));
+    }
+    const response = await answer;
     end(response.status);
     return response;
   }
 
   #tell(event: LiveEvent): void {
+    const start = event.status === undefined ? this.#startOfRun(event) : 0;
     this.#picture.push(event);
+    if (start > 0) {
+      this.#picture = this.#picture.slice(start);
+      this.#codes = new Set(this.#picture.map(({ cc }) => cc));
+    }
+    this.#codes.add(event.cc);
+    if (this.#watchers.size === 0) return;
+    this.#unsent += start > 0 ? this.#pictureSoFar() : toText(event);
+    const isFirst = performance.now() - this.#sentAt > GATHERING;
+    if (isFirst && this.#inFlight === 0) return this.#send();
     this.#timer ??= setTimeout(() => this.#send(), GATHERING);
   }
 
-  /** Send what was told since. */
+  /** The index in the picture of the first event of a request's run. */
+  #startOfRun({ cc, at }: LiveEvent): number {
+    const { length } = this.#picture;
+    const pause = this.#inFlight > 1
+      ? 0
+      : at - (this.#picture.at(-1)?.at ?? at);
+    if (pause > PAUSE || length > MAX_EVENTS) return length;
+    if (!this.#codes.has(cc)) return 0;
+    let [longest, start, inFlight, lastEnd] = [0, 0, 0, 0];
+    for (const [i, event] of [...this.#picture, { cc: "", at }].entries()) {
+      if ("status" in event) {
+        inFlight--;
+        lastEnd = event.at;
+      } else if (inFlight++ === 0 && event.at - lastEnd > longest) {
+        [longest, start] = [event.at - lastEnd, i];
+      }
+      if (event.cc === cc) [longest, start] = [0, 0];
+    }
+    return start;
+  }
+
   #send(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const bytes = encode(this.#picture.slice(this.#sent).map(toText).join(""));
-    this.#sent = this.#picture.length;
-    for (const watcher of this.#watchers.keys()) watcher.enqueue(bytes);
+    this.#sentAt = performance.now();
+    for (const watcher of this.#watchers) write(watcher, this.#unsent);
+    this.#unsent = "";
   }
 
-  #beginPicture(): void {
-    this.#send();
-    [this.#picture, this.#sent] = [[], 0];
-    for (const [watcher, isPage] of this.#watchers) {
-      if (isPage) watcher.enqueue(encode(pictureEvent()));
-    }
+  #pictureSoFar(): string {
+    const data = JSON.stringify({ now: performance.now(), site: this.site });
+    const events = this.#picture.map(toText).join("");
+    return `event: picture\ndata: ${data}\n\n${events}`;
   }
 
   /**
-   * The stream of events from now on.
-   *
-   * @param isPage With an event `picture` for each run, whose data is the site's
-   *   clock, and with the picture so far.
+   * Answer with a stream of the events of the latest run and of all later ones.
+   * An event `picture` begins each run, with the site's clock and words about it.
    */
-  watch(isPage: boolean): Response {
-    let watcher: Watcher;
-    const body = new ReadableStream<Uint8Array>({
-      start: (controller) => {
-        watcher = controller;
-        this.#send(); // To those before, as the picture so far has it.
-        this.#watchers.set(watcher, isPage);
-        const events = this.#picture.map(toText).join("");
-        const soFar = isPage ? pictureEvent() + events : "";
-        watcher.enqueue(encode(`retry: 500\n\n${soFar}`));
-      },
-      cancel: () => {
-        this.#watchers.delete(watcher);
-        this.#watchedUntil = performance.now() + RELOAD;
-      },
-    });
-    const headers = {
-      "content-type": "text/event-stream",
-      "cache-control": "no-store",
-    };
-    return new Response(body, { headers });
+  watch(): Response {
+    this.#send(); // The others have not seen all events of the picture yet.
+    const { readable, writable } = new TransformStream<
+      Uint8Array,
+      Uint8Array
+    >();
+    const watcher = writable.getWriter();
+    write(watcher, `retry: 500\n\n${this.#pictureSoFar()}`);
+    this.#watchers.add(watcher);
+    watcher.closed.catch(() => {}) // The client has gone.
+      .then(() => this.#watchers.delete(watcher));
+    if (this.#hasEnded) this.end();
+    const headers = { "content-type": "text/event-stream" };
+    return new Response(readable, { headers });
+  }
+
+  /**
+   * Send what the watchers have not been sent yet, and close their streams.
+   *
+   * @returns Fulfilled when the server has read all streams to the end; a client
+   *   that does not read is not waited for.
+   */
+  async end(): Promise<void> {
+    this.#hasEnded = true;
+    this.#send();
+    const closings = [...this.#watchers].map((watcher) => watcher.close());
+    let timer;
+    const patience = new Promise((done) => timer = setTimeout(done, PATIENCE));
+    await Promise.race([Promise.allSettled(closings), patience]);
+    clearTimeout(timer);
   }
 }
 
-const encode = (text: string) => new TextEncoder().encode(text);
+function write(watcher: Watcher, text: string): void {
+  if (!text) return;
+  watcher.write(new TextEncoder().encode(text)).catch(() => {}); // It is gone.
+}
+
 const toText = (event: LiveEvent) => `data: ${JSON.stringify(event)}\n\n`;
-const pictureEvent = () => `event: picture\ndata: ${performance.now()}\n\n`;

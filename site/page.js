@@ -1,105 +1,118 @@
-/** The script of the page: it draws what /page/events tells. */
+/** The script of the page, which draws what /page/events reports. */
 
-const COUNTS = {
-  waiting: "in flight",
-  most: "the most at a time",
+import { layOut, toBars } from "./lanes.js";
+
+/** The words for what became of the requests; a single one has no -s. */
+const OUTCOMES = {
   flag: "flags",
   none: "not found",
   error: "errors",
   gone: "given up",
-  seconds: "seconds since the first",
+};
+
+/**
+ * Fractions of a lane's height that a bar covers, each from where to where. They
+ * differ, so that bars can be told apart without colours; what is not found is
+ * an outline instead.
+ */
+const SHAPES = {
+  waiting: [[0.8, 1]],
+  flag: [[0, 1]],
+  none: [],
+  error: [[0, 0.1], [0.2, 0.8], [0.9, 1]],
+  gone: [[0, 0.1], [0.9, 1]],
 };
 
 /** Pixels: of a lane at most, of all lanes at most, of the line of seconds. */
 const [LANE, LANES, AXIS] = [26, 364, 20];
 
+/** Milliseconds without an event after which a run is done. */
+const PAUSE = 1000;
+
 const $ = (selector) => document.querySelector(selector);
-const say = (text) => {
-  if ($("#status").textContent !== text) $("#status").textContent = text;
-};
-const { label, host, fates, countries } = JSON.parse($("#site").textContent);
+const { deno, sites, countries } = await (await fetch("/page/facts")).json();
+const { host, port } = location;
+const label = sites[port];
+const name = label ?? "Flags";
+const [status, list, canvas] = [$("#status"), $("#codes"), $("canvas")];
 
-document.title = `${label ?? "Flags"} ${host}`;
-$("h1").innerHTML = `${label ?? "Flags"} <small>${host}</small>`;
-$("#fates").textContent = fates;
-$("dl").innerHTML = Object.entries(COUNTS).map(([name, what]) =>
-  `<div class="${name}"><dd>0</dd><dt>${what}</dt></div>`
-).join("");
-$("dl .gone").hidden = true;
+document.title = `${name} ${host}`;
+$("h1").innerHTML = `${name} <small>${host}</small>`;
+$("nav").innerHTML = Object.entries(sites).map(([port, label]) =>
+  `<a href="http://localhost:${port}/">${label}</a>`
+).join(" ");
+$(`nav [href$=":${port}/"]`)?.setAttribute("aria-current", "page");
+const where = label ?? `http://${host}/flags`;
+const command = `run -A flags2_asyncio.ts a -s ${where}`;
+$("#deno").textContent = `deno ${command}`;
+$("#npx").textContent = `npx -y deno@${deno} ${command}`;
 
-let requests; // of the picture, by their ids
-let lanes; // The id of the request that is on each.
-let counts;
-let isOver = true;
-let lastEnd = 0;
-let ahead = 0; // milliseconds from the site's clock to this one
-let summary;
+let events = []; // Those of the latest run.
+let isOver = false; // The next event begins a picture.
+let isConnected = true;
+let ahead = 0; // Milliseconds from the site's clock to this one.
 let frame;
+let timer;
 
-function begin({ id, cc, at }) {
-  clearTimeout(summary);
-  if (isOver) {
-    [requests, lanes, isOver] = [new Map(), [], false];
-    counts = Object.fromEntries(Object.keys(COUNTS).map((name) => [name, 0]));
-    $("ul").replaceChildren();
-    say("A script is asking.");
+function showTiles(requests) {
+  for (const [i, { cc, kind, status }] of requests.entries()) {
+    const tile = list.children[i] ??
+      list.appendChild(document.createElement("li"));
+    if (tile.className === kind) continue;
+    tile.className = kind;
+    tile.title = countries[cc.toUpperCase()] ?? "";
+    const text = kind === "gone" ? "–" : status ?? "";
+    tile.innerHTML = `<div>${text}</div>${cc.toUpperCase()}`;
+    if (kind !== "flag") continue;
+    const image = Object.assign(new Image(), { alt: "flag", onload: draw });
+    image.src = `/page/${cc}.gif`;
+    tile.firstChild.replaceChildren(image);
   }
-  const lane = [...lanes, undefined].indexOf(undefined);
-  lanes[lane] = id;
-  const tile = document.createElement("li");
-  tile.className = "waiting";
-  tile.title = countries[cc.toUpperCase()] ?? "";
-  tile.innerHTML = `<div></div>${cc.toUpperCase()}`;
-  $("ul").append(tile);
-  requests.set(id, { cc, lane, at, kind: "waiting", tile });
-  counts.most = Math.max(counts.most, ++counts.waiting);
 }
 
-function end({ id, status, at }) {
-  const request = requests?.get(id);
-  if (request?.kind !== "waiting") return; // Nobody watched when it began.
-  const kind = { 200: "flag", 404: "none", 0: "gone" }[status] ?? "error";
-  const image = kind === "flag" && new Image();
-  Object.assign(request, { kind, image, end: at });
-  request.tile.className = kind;
-  request.tile.firstChild.append(image || status || "–");
-  if (image) {
-    Object.assign(image, { alt: "flag", onload: draw });
-    image.src = `/page/${request.cc}.gif`;
-  }
-  lanes[request.lane] = undefined;
-  counts[kind]++;
-  lastEnd = at;
-  if (--counts.waiting === 0) summary = setTimeout(summarize, 1000);
-}
-
-function summarize() {
-  const { flag, none, error, gone, most } = counts;
-  const givenUp = gone ? `, ${gone} given up` : "";
-  say(
-    `Over: ${flag} flags, ${none} not found, ${error} errors${givenUp}; ` +
-      `${most} at a time at most.`,
-  );
+/** Say in words how the run goes, or went, and whether the site is there. */
+function say(counts, most, isBusy) {
+  const outcomes = Object.entries(OUTCOMES).map(([kind, words]) => {
+    const count = counts[kind];
+    return count && `${count} ${count === 1 ? words.replace(/s$/, "") : words}`;
+  }).filter(Boolean).join(", ");
+  let text = "No request has arrived yet.";
+  if (isBusy) text = "Requests are arriving.";
+  else if (most > 0) text = `Done: ${outcomes}; at most ${most} at once.`;
+  if (!isConnected) text += " The site has ended; this page waits for it.";
+  if (status.textContent !== text) status.textContent = text;
 }
 
 function draw() {
-  if (frame || !requests) return;
+  if (frame) return;
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   frame = isCalm ? setTimeout(paint, 500) : requestAnimationFrame(paint);
 }
 
 function paint() {
   frame = undefined;
-  const [first] = requests.values();
-  const now = counts.waiting > 0 ? performance.now() - ahead : lastEnd;
-  counts.seconds = ((now - first.at) / 1000).toFixed(2);
-  for (const [name, count] of Object.entries(counts)) {
-    $(`dl .${name} dd`).textContent = count;
+  clearTimeout(timer);
+  const { requests, lanes, counts } = layOut(events);
+  const first = events[0]?.at ?? 0;
+  const last = (events.at(-1)?.at ?? 0) - first;
+  const clock = performance.now() - ahead - first;
+  const now = counts.waiting > 0 ? Math.max(clock, last) : last;
+  const isBusy = isConnected && !isOver &&
+    (counts.waiting > 0 || clock - last < PAUSE);
+  say(counts, lanes, lanes > 0 && isBusy);
+  showTiles(requests);
+  const numbers = { ...counts, most: lanes, seconds: (now / 1000).toFixed(2) };
+  for (const [name, number] of Object.entries(numbers)) {
+    $(`dl .${name} dd`).textContent = number;
   }
-  $("dl .gone").hidden = counts.gone === 0;
+  $("dl").hidden = canvas.hidden = lanes === 0;
+  if (lanes > 0) drawLanes(requests, lanes, now);
+  if (counts.waiting > 0) draw();
+  else if (lanes > 0 && isBusy) timer = setTimeout(draw, PAUSE);
+}
 
-  const canvas = $("canvas");
-  const height = Math.min(LANE * lanes.length, LANES);
+function drawLanes(requests, lanes, now) {
+  const height = Math.min(LANE * lanes, LANES);
   canvas.style.height = `${height + AXIS}px`;
   const { clientWidth: width } = canvas;
   canvas.width = width * devicePixelRatio;
@@ -108,66 +121,80 @@ function paint() {
   context.scale(devicePixelRatio, devicePixelRatio);
   context.textBaseline = "middle";
   context.font = "12px system-ui, sans-serif";
-
-  const span = Math.max(now - first.at, 200);
-  const toX = (at) => (at - first.at) / span * width;
-  const colorOf = (name) => getComputedStyle($(`dl .${name}`)).borderLeftColor;
+  const colorOf = (selector) => getComputedStyle($(selector)).color;
+  const [faint, ink] = [colorOf("canvas"), colorOf("body")];
+  const paper = getComputedStyle($("body")).backgroundColor;
   const colors = Object.fromEntries(
-    Object.keys(counts).map((name) => [name, colorOf(name)]),
+    Object.keys(SHAPES).map((kind) => [kind, colorOf(`#kinds .${kind} i`)]),
   );
-  const { color: faint } = getComputedStyle(canvas);
-  const { color: ink, backgroundColor: paper } = getComputedStyle($("body"));
-  const atLeast = span / width * 80; // that labels do not meet
+
+  const span = Math.max(now, 200);
+  const scale = width / span;
+  const atLeast = 100 / scale; // The labels of two ticks need so much.
   const power = 10 ** Math.floor(Math.log10(atLeast));
   const step = power * [1, 2, 5, 10].find((n) => n * power >= atLeast);
+  context.fillStyle = faint;
   for (let tick = 0; tick < span; tick += step) {
-    const x = toX(first.at + tick);
-    context.fillStyle = colors.most;
+    const x = scale * tick;
+    context.globalAlpha = 0.4;
     context.fillRect(x, 0, 1, height + AXIS);
-    context.fillStyle = faint;
+    context.globalAlpha = 1;
     const text = `${+(tick / 1000).toFixed(3)} s`;
-    if (x < width - 40) context.fillText(text, x + 4, height + AXIS / 2 + 1);
+    const isLast = x + 50 > width;
+    context.textAlign = isLast ? "right" : "left";
+    context.fillText(text, isLast ? x - 4 : x + 4, height + AXIS / 2 + 1);
   }
-  for (const { cc, lane, at, end = now, kind, image } of requests.values()) {
-    const [x, y] = [toX(at), lane / lanes.length * height];
-    const w = Math.max(toX(end) - x - 1, 1.5);
-    const h = height / lanes.length * 0.96;
-    context.fillStyle = colors[kind];
-    context.beginPath();
-    context.roundRect(x, y, w, h, Math.min(3, w / 3, h / 4));
-    context.fill();
-    context.fillStyle = kind === "none" ? ink : paper;
-    if (h > 16 && w > 28) {
-      context.fillText(cc.toUpperCase(), x + 6, y + h / 2 + 1);
+
+  context.textAlign = "left";
+  const h = height / lanes * 0.92;
+  for (const [i, bar] of toBars(requests, now, scale, width).entries()) {
+    const { cc, kind, lane, left, right } = bar;
+    const [y, w] = [lane / lanes * height, right - left];
+    context.fillStyle = context.strokeStyle = colors[kind];
+    const parts = h < 8 ? [[0, 1]] : SHAPES[kind];
+    for (const [from, to] of parts) {
+      context.fillRect(left, y + from * h, w, (to - from) * h);
     }
-    if (h > 16 && w > 72 && image?.naturalWidth) {
-      context.drawImage(image, x + w - 28, y + 4, 1.5 * (h - 8), h - 8);
+    if (parts.length === 0) {
+      context.strokeRect(left + 0.5, y + 0.5, w - 1, h - 1);
+    }
+    if (h < 16 || w < 28) continue;
+    context.fillStyle = /flag|error/.test(kind) ? paper : ink;
+    context.fillText(cc.toUpperCase(), left + 6, y + h / 2 + 1);
+    const image = w > 72 && list.children[i].querySelector("img");
+    if (image?.naturalWidth) {
+      context.drawImage(image, right - 28, y + 4, 1.5 * (h - 8), h - 8);
     }
   }
-  if (counts.waiting > 0) draw();
 }
 
-addEventListener("resize", draw);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-
-const command = "deno run -P flags2_asyncio.ts -a -m 10 -s " +
-  (label ?? `http://${host}/flags`);
-const events = new EventSource("/page/events");
-events.onopen = () =>
-  say(`Run a script and watch what it does to this site: ${command}`);
-events.onerror = () => {
-  const at = performance.now() - ahead;
-  for (const id of requests?.keys() ?? []) end({ id, status: 0, at });
-  clearTimeout(summary);
+const source = new EventSource("/page/events");
+source.addEventListener("picture", ({ data }) => {
+  const { now, site } = JSON.parse(data);
+  ahead = performance.now() - now;
+  $("#site").textContent = site;
+  [isConnected, isOver] = [true, true];
   draw();
-  say("The site is gone. This page waits for it.");
-};
-events.addEventListener("picture", ({ data }) => {
-  ahead = performance.now() - data;
-  isOver = true;
 });
-events.onmessage = ({ data }) => {
-  const event = JSON.parse(data);
-  (event.status === undefined ? begin : end)(event);
+source.onmessage = ({ data }) => {
+  if (isOver) {
+    [events, isOver] = [[], false];
+    list.replaceChildren();
+  }
+  events.push(JSON.parse(data));
   draw();
 };
+source.onerror = () => { // What is in flight gets no answer any more.
+  isConnected = false;
+  const at = performance.now() - ahead;
+  for (const { id, kind } of layOut(events).requests) {
+    if (kind === "waiting") events.push({ id, status: 0, at });
+  }
+  draw();
+};
+addEventListener("resize", draw);
+for (
+  const media of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]
+) {
+  matchMedia(media).addEventListener("change", draw);
+}

@@ -1,6 +1,5 @@
 /**
- * The page of a site: a browser sees there what becomes of each request, as it
- * happens.
+ * The page of a site, which shows in a browser what becomes of each request.
  *
  * @module
  */
@@ -12,65 +11,59 @@ import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
 const FLAGS = `${ROOT}/flags`;
 
 /**
- * Answer a request for the page, or for what it needs: at once, whatever becomes
- * of others.
+ * Answer a request for the page or for one of its parts. Such a request never
+ * fails and is never late.
  *
- * @param path What is asked for, from its first slash.
- * @returns Nothing when that belongs to no page.
+ * @param path The path of the URL, from its first slash.
+ * @returns Nothing when the path does not belong to the page.
  */
-export function answerPage(
-  path: string,
-  site: Site,
-  live: Live,
-): Response | undefined {
-  const [pathname] = path.split("?", 1);
-  switch (pathname) {
-    case "/":
-    case "/flags":
-    case "/flags/":
-      return answerFile(`${ROOT}/site`, "page.html", (bytes) => {
-        const html = new TextDecoder().decode(bytes);
-        const json = JSON.stringify(aboutSite(site)).replaceAll("<", "\\u003c");
-        return new TextEncoder().encode(html.replace("{}", () => json));
-      });
-    case "/page/page.js":
-      return answerFile(`${ROOT}/site`, "page.js");
-    case "/page/events":
-      return live.watch(true);
-    case "/events":
-      return live.watch(false);
+export function answerPage(path: string, live: Live): Response | undefined {
+  const [pathname = ""] = path.split("?", 1);
+  if (/^\/(flags\/?)?$/.test(pathname)) {
+    return answerFile(`${ROOT}/site`, "page.html");
   }
-  const cc = pathname?.match(/^\/page\/([a-z]{2})\.gif$/)?.[1];
-  return cc ? answerFile(FLAGS, `${cc}/${cc}.gif`) : undefined;
+  const part = pathname.match(/^\/page\/(.*)$/)?.[1];
+  if (part === "events") return live.watch();
+  if (part === "facts") return Response.json(facts());
+  if (part === "page.js" || part === "lanes.js") {
+    return answerFile(`${ROOT}/site`, part);
+  }
+  const cc = part?.match(/^([a-z]{2})\.gif$/)?.[1];
+  return cc ? answerFile(FLAGS, `${cc}/${part}`) : undefined;
 }
 
-/** What the page's script is told. */
-function aboutSite({ port, errors, late, delay }: Site) {
-  const rest = 1 - errors - late;
-  const fates: [share: number, what: string][] = [
-    [errors, "fail"],
-    [late, `are answered ${delay} s late`],
-    [rest, "are answered at once" + (rest < 1 ? "" : ", one after the other")],
+/** Say in a sentence or two what a site does to the requests. */
+export function describe({ errors, late, delay }: Site): string {
+  const fates: [share: number, verb: string, when: string][] = [
+    [errors, "fails", ""],
+    [late, "answers", ` after ${delay} s`],
+    [1 - errors - late, "answers", " at once"],
   ];
-  const shares = fates.filter(([share]) => share > 0).map(([share, what]) =>
-    share < 1 ? `${Math.round(1000 * share) / 10}% ${what}` : what
-  );
+  const parts = fates.map(([share, verb, when]) => {
+    const percent = Math.round(1000 * share) / 10;
+    if (percent === 0) return "";
+    return `${verb} ${percent < 100 ? `${percent}%` : "every request"}${when}`;
+  }).filter(Boolean);
+  const whose = parts[1] ? "Of all requests, this site" : "This site";
+  const why = errors || late ? "" : " Most answers are sent before the next " +
+    "request arrives, so fewer requests are in flight than -m allows.";
+  return `${whose} ${new Intl.ListFormat("en").format(parts)}.${why}`;
+}
+
+/** Collect what the page has to know of the project. */
+function facts() {
+  const sites = Object.entries(SITES);
   return {
-    host: `localhost:${port}`,
-    label: Object.keys(SITES).find((label) => SITES[label]!.port === port),
-    fates: `${shares[1] ? "Of all requests," : "All requests"} ${
-      shares.join(", ")
-    }.`,
-    countries: Object.fromEntries(
-      readCodes().map((cc) => [cc, country(cc.toLowerCase())]),
-    ),
+    deno: Deno.version.deno,
+    sites: Object.fromEntries(sites.map(([label, { port }]) => [port, label])),
+    countries: Object.fromEntries(readCodes().map((cc) => [cc, country(cc)])),
   };
 }
 
-/** The name of a country; a flag without one is shown all the same. */
+/** The name of a country, or nothing when its metadata cannot be read. */
 function country(cc: string): string {
   try {
-    const metadata = readFile(FLAGS, `${cc}/metadata.json`);
+    const metadata = readFile(FLAGS, `${cc.toLowerCase()}/metadata.json`);
     return String(JSON.parse(new TextDecoder().decode(metadata)).country ?? "");
   } catch {
     return "";

@@ -15,7 +15,7 @@ import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { showLine } from "../lib/terminal.ts";
 import { answerFile, answerStatus } from "./files.ts";
 import { Live } from "./live.ts";
-import { answerPage } from "./page.ts";
+import { answerPage, describe } from "./page.ts";
 import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
 
 const FLAGS = `${ROOT}/flags`;
@@ -44,27 +44,27 @@ export function serveSite(
   signal: AbortSignal = threadSignal,
 ): void {
   const { port } = site;
-  const live = new Live();
-  const meetFate = async (path: string, name?: string): Promise<Response> => {
+  const live = new Live(describe(site));
+  const respond = (path: string, name?: string) => {
     const chance = fate(path, site.seed);
     if (chance < site.errors) {
       const error = ERRORS[Math.floor(chance / site.errors * ERRORS.length)];
       return answerStatus(error!);
     }
-    if (chance < site.errors + site.late) await delay(1000 * site.delay);
-    return name ? answerFile(FLAGS, name) : answerStatus(404);
+    const answer = () => name ? answerFile(FLAGS, name) : answerStatus(404);
+    if (chance >= site.errors + site.late) return answer();
+    return delay(1000 * site.delay).then(answer);
   };
-  const handler = async (request: Request): Promise<Response> => {
+  const handler = (request: Request): Response | Promise<Response> => {
     const { method, url } = request;
     if (method !== "GET" && method !== "HEAD") {
       return answerStatus(405, { allow: "GET, HEAD" });
     }
     const path = url.replace(/^\w+:\/\/[^/?]*/, "");
     const [, name, cc] = path.match(FLAG) ?? [];
-    const answer = () => meetFate(path, name);
-    if (!name) return answerPage(path, site, live) ?? await answer();
-    if (!live.isWatched || !name.endsWith(".gif")) return await answer();
-    return await live.follow(cc!, request.signal, answer);
+    if (!name) return answerPage(path, live) ?? respond(path);
+    if (!name.endsWith(".gif")) return respond(path, name);
+    return live.track(cc!, request, () => respond(path, name));
   };
 
   const { AddrInUse, PermissionDenied } = Deno.errors;
@@ -120,7 +120,7 @@ export async function untilEnded(): Promise<void> {
  */
 function keepServing(
   options: { hostname: string; port: number; signal: AbortSignal },
-  handler: (request: Request) => Promise<Response>,
+  handler: (request: Request) => Response | Promise<Response>,
 ): void {
   const serve = () =>
     Deno.serve({ ...options, onListen() {} }, handler).finished;

@@ -2,7 +2,9 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { film, type Race, screens } from "../bench/film.ts";
 import { ROOT } from "./testing.ts";
-import { inLanes, lanes, watch } from "../bench/lanes.ts";
+import { lanes, watch } from "../bench/lanes.ts";
+import { layOut, toBars } from "../site/lanes.js";
+import type { LiveEvent } from "../site/live.ts";
 
 const race: Race = {
   of: ["asyncio", 5],
@@ -39,8 +41,8 @@ describe("the film", () => {
     assertEquals(screens([...race.output, late]), [
       { at: 0.2, lines: ["  0%|    | 0/4 [00:00<?, ?it/s]"] },
       { at: 0.8, lines: [" 50%|██▌ | 2/4 [00:00<00:00, 2.50it/s]"] },
-      { at: 1, lines: [bar] },
-      { at: 1.6, lines: [bar, "-".repeat(20), "4 flags & more"] },
+      { at: 1, lines: [`${bar}^C`] },
+      { at: 1.6, lines: [`${bar}^C`, "-".repeat(20), "4 flags & more"] },
     ]);
   });
 
@@ -79,50 +81,108 @@ describe("the film", () => {
   });
 });
 
-describe("the lanes", () => {
-  it("are as many as requests are in flight, the one free for longest first", () => {
-    const events = [
-      { id: 7, cc: "aa", at: 1000 },
-      { id: 8, cc: "ab", at: 1010 },
-      { id: 7, cc: "aa", at: 1020, status: 503 },
-      { id: 9, cc: "ac", at: 1030 },
-      { id: 10, cc: "ad", at: 1040 },
-      { id: 10, cc: "ad", at: 1500, status: 200 },
-      { id: 8, cc: "ab", at: 1510, status: 404 },
-      { id: 9, cc: "ac", at: 1530, status: 404 },
-    ];
-    assertEquals(inLanes(events, 2), [
-      { cc: "aa", status: 503, lane: 0, from: 0, to: 0.02 },
-      { cc: "ad", status: 200, lane: 2, from: 0.04, to: 0.5 },
-      { cc: "ab", status: 404, lane: 1, from: 0.01, to: 0.51 },
-      { cc: "ac", status: 404, lane: 0, from: 0.03, to: 0.53 },
+/** The events of requests, from the milliseconds of their begins and ends. */
+function eventsOf(
+  requests: [cc: string, from: number, to?: number, status?: number][],
+): LiveEvent[] {
+  return requests.flatMap(([cc, from, to, status], id) => [
+    { id, cc, at: from },
+    ...to === undefined ? [] : [{ id, cc, at: to, status: status! }],
+  ]).sort((a, b) => a.at - b.at);
+}
+
+describe("the layout", () => {
+  it("has a lane for each request in flight, and fills them in turn", () => {
+    const events = eventsOf([
+      ["aa", 1000, 1020, 503],
+      ["ab", 1010, 1510, 404],
+      ["ac", 1030, 1530, 0],
+      ["ad", 1040, 1500, 200],
+      ["ae", 1505],
+      ["af", 1525, 1526, 200],
+    ]);
+    const stray = { id: 9, cc: "zz", at: 1030, status: 200 };
+    const { requests, lanes, counts } = layOut([...events, stray]);
+    assertEquals([lanes, counts], [
+      3,
+      { waiting: 1, flag: 2, none: 1, error: 1, gone: 1 },
+    ]);
+    const brief = requests.map(({ cc, kind, lane, from, to }) =>
+      [cc, kind, lane, from, to].join(" ")
+    );
+    assertEquals(brief, [
+      "aa error 0 0 20",
+      "ab none 1 10 510",
+      "ac gone 0 30 530",
+      "ad flag 2 40 500",
+      "ae waiting 2 505 ",
+      "af flag 1 525 526",
     ]);
   });
 
+  /** The edges of the bars of requests on one lane. */
+  function edges(times: [from: number, to: number][], width: number) {
+    const events = eventsOf(times.map(([from, to]) => ["br", from, to, 200]));
+    const now = events.at(-1)!.at;
+    const { requests } = layOut(events);
+    return toBars(requests, now, width / now, width)
+      .map(({ left, right }) => [left, right]);
+  }
+
+  it("covers no bar, however short", () => {
+    assertEquals(edges([[0, 1], [2, 3], [4, 100]], 100), [
+      [0, 3],
+      [4, 7],
+      [8, 100],
+    ]);
+    assertEquals(edges([[0, 98], [98.5, 99], [99.5, 100]], 100), [
+      [0, 92],
+      [93, 96],
+      [97, 100],
+    ]);
+  });
+
+  it("has room for 676 bars on the lane of a telephone", () => {
+    const times = Array.from({ length: 676 }, (_, i): [number, number] => [
+      i + (i > 600 ? 1000 : 0),
+      i + (i > 600 ? 1000 : 0) + 0.5,
+    ]);
+    let end = 0;
+    for (const [left, right] of edges(times, 358)) {
+      assert(left! >= end - 1e-9 && right! - left! > 0.35, `${left} ${right}`);
+      end = right!;
+    }
+    assert(end <= 358 + 1e-9, `${end}`);
+  });
+});
+
+describe("the lanes", () => {
   it("show a real run, each request once, no more at a time than -m", async () => {
     const { signal } = new AbortController();
     const run = await watch(["threadpool", "DELAY", 3], signal, 7);
     const codes = run.requests.map(({ cc }) => cc).sort();
     assertEquals(codes, ["aa", "ab", "ac", "ad", "ae", "af", "ag"]);
-    const used = new Set(run.requests.map(({ lane }) => lane));
-    assertEquals(used, new Set([0, 1, 2]));
-    assert(run.requests.every(({ from, to }) => to - from > 0.45));
+    assertEquals(run.lanes, 3);
+    assert(run.requests.every(({ from, to }) => to! - from > 450));
     const svg = lanes([run]);
     assertWellFormed(svg);
-    assertEquals(svg.match(/<rect class="flags" .*? height="11"/g)?.length, 5);
+    assertEquals(svg.match(/<rect class="flag" .*? height="15"/g)?.length, 4);
     assertMatch(svg, /on DELAY, 3 at a time: [\d.]+ s, 4 flags, 3 not found</);
+    assertMatch(svg, /3 not found\. 3 lanes, 2 to 3 bars on each\.<\/desc>/);
     for (const cc of codes) assert(svg.includes(`>${cc.toUpperCase()}</text>`));
   });
 
   it("show what was answered at once, too", () => {
-    const requests =
-      ([[0, 0.001, 500], [0.002, 0.003, 200], [0.004, 10, 200]] as const)
-        .map(([from, to, status]) => ({ cc: "br", lane: 0, from, to, status }));
-    const svg = lanes([{ of: ["asyncio", "ERROR", 1], requests }]);
-    const bars = svg.matchAll(/class="(\w+)" x="(\S+)" y="86" width="(\S+)"/g);
+    const run = layOut(eventsOf([
+      ["br", 0, 1, 500],
+      ["br", 2, 3, 200],
+      ["br", 4, 10_000, 200],
+    ]));
+    const svg = lanes([{ of: ["asyncio", "ERROR", 1], ...run }]);
+    const bars = svg.matchAll(/class="(\w+)" x="(\S+)" y="94" width="(\S+)"/g);
     assertEquals(
       Array.from(bars, ([, ...bar]) => bar.join(" ")),
-      ["errors 16 3", "flags 20 3", "flags 24 860"],
+      ["error 12 3", "flag 16 3", "flag 20 668"],
     );
   });
 });

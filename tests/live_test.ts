@@ -1,8 +1,8 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
 import { pathToFileURL } from "node:url";
-import type { LiveEvent } from "../site/live.ts";
+import { Live, type LiveEvent } from "../site/live.ts";
 import { serveSite } from "../site/serve.ts";
 import { type Site, SITES } from "../site/sites.ts";
 import { findChromium, openPage } from "./chromium.ts";
@@ -51,19 +51,19 @@ const ask = (cc: string, signal?: AbortSignal) =>
 /** Seconds that pass on this thread when they are told to. */
 const LONG = 3600;
 
-/** Answers that are so late come when all are let go, and leave no timer. */
-function lateAnswers(): Disposable & { letGo: () => void } {
+/** Hold the timers of so many milliseconds until they are let go, or for good. */
+function heldTimers(held = 1000 * LONG): Disposable & { letGo: () => void } {
   const { setTimeout } = globalThis;
   let waiting: (() => void)[] | undefined = [];
-  const unlessLong = (done: () => void, ms: number) => {
-    if (ms !== 1000 * LONG) return setTimeout(done, ms);
+  const unlessHeld = (done: () => void, ms: number) => {
+    if (ms !== held) return setTimeout(done, ms);
     return waiting ? waiting.push(done) : done();
   };
   const letGo = () => {
     waiting?.forEach((done) => done());
     waiting = undefined;
   };
-  return { ...replaced(globalThis, "setTimeout", unlessLong), letGo };
+  return { ...replaced(globalThis, "setTimeout", unlessHeld), letGo };
 }
 
 /** The clock of this thread, which stands still until it is put on. */
@@ -79,10 +79,14 @@ const brief = (events: LiveEvent[]) =>
     .join(" ");
 
 /** Watch a site until the block is left. */
-async function watching(path = "/page/events") {
+async function watching() {
   const pictures: LiveEvent[][] = [[]];
-  const source = new EventSource(url + path);
-  source.addEventListener("picture", () => pictures.push([]));
+  const source = new EventSource(`${url}/page/events`);
+  let site = "";
+  source.addEventListener("picture", ({ data }) => {
+    pictures.push([]);
+    ({ site } = JSON.parse(data));
+  });
   source.onmessage = ({ data }) => pictures.at(-1)!.push(JSON.parse(data));
   await eventually(() => source.readyState === EventSource.OPEN);
   /** See what the latest picture tells, once it is so much. */
@@ -92,123 +96,127 @@ async function watching(path = "/page/events") {
     assertEquals(brief(pictures.at(-1)!), expected);
     return pictures.at(-1)!;
   };
-  return { pictures, tells, [Symbol.dispose]: () => source.close() };
+  return {
+    pictures,
+    site: () => site,
+    tells,
+    [Symbol.dispose]: () => source.close(),
+  };
 }
 
 describe("the events of a site", () => {
-  it("are told at /events and /page/events, as flags are asked for and answered", async () => {
-    using late = lateAnswers();
+  it("report each request and its answer to all watchers", async () => {
+    using late = heldTimers();
     using _site = serve({ late: 1, delay: LONG });
-    using plain = await watching("/events");
-    using page = await watching();
+    using first = await watching();
+    using second = await watching();
     const br = ask("br");
-    await plain.tells("br");
+    await first.tells("br");
     const xx = ask("xx");
-    await plain.tells("br xx");
+    await first.tells("br xx");
     await delay(50);
     late.letGo();
     assertEquals(await Promise.all([br, xx]), [200, 404]);
-    const events = await plain.tells("br xx br=200 xx=404");
-    assertEquals(await page.tells("br xx br=200 xx=404"), events);
-    assertEquals([plain, page].map(({ pictures }) => pictures.length), [1, 3]);
+    const events = await first.tells("br xx br=200 xx=404");
+    assertEquals(await second.tells("br xx br=200 xx=404"), events);
     const [begin, , end, last] = events;
     assertEquals(begin!.id, end!.id);
     assert(end!.id !== last!.id);
     assert(end!.at - begin!.at > 45, `${begin!.at} to ${end!.at}`);
   });
 
-  it("tell that a client gave up, once", async () => {
-    using late = lateAnswers();
+  it("report once that a client gave up, also before anyone watches", async () => {
+    using late = heldTimers();
     using _site = serve({ late: 1, delay: LONG });
-    using watcher = await watching();
     const given = new AbortController();
     const asked = ask("br", given.signal);
-    await watcher.tells("br");
+    await delay(50); // The request has arrived.
     given.abort();
     assertEquals(await asked, 0);
+    using watcher = await watching();
     await watcher.tells("br br=0");
     late.letGo();
     await ask("us");
     await watcher.tells("br br=0 us us=200");
   });
 
-  it("are not made when nobody watches", async () => {
+  it("are those of flags only; late watchers get the picture so far", async () => {
     using _site = serve({});
-    using clock = stoppedClock();
-    const seen: string[] = [];
-    // As soon as the site sees that the one before has gone:
-    await eventually(async () => {
-      clock.at += 10_000;
-      await ask("in");
-      using watcher = await watching();
-      if (seen.length === 0) await ask("us");
-      await eventually(() => watcher.pictures.at(-1)!.length > 1);
-      seen.push(JSON.stringify(watcher.pictures.at(-1)));
-      return seen.at(-1) === seen.at(-2);
-    });
-    assertEquals(brief(JSON.parse(seen[0]!)), "us us=200");
-  });
-
-  it("are told of flags only, and to all: who come late have the picture so far", async () => {
-    using _site = serve({});
-    using first = await watching();
     for (const path of ["/", "/page/br.gif", "/flags/br/metadata.json"]) {
       assertEquals(await get(path), 200);
     }
     await ask("br");
+    using first = await watching();
+    await first.tells("br br=200");
     {
       using second = await watching();
       await second.tells("br br=200");
     }
-    using plain = await watching("/events");
     await ask("us");
-    await plain.tells("us us=200");
     await first.tells("br br=200 us us=200");
   });
 
-  it("are not lost to who loads the page again", async () => {
-    using _site = serve({});
-    using _ = stoppedClock();
-    (await watching())[Symbol.dispose]();
-    await delay(100); // The site may see now that nobody is there.
-    await ask("br");
-    using watcher = await watching();
-    await watcher.tells("br br=200");
-  });
-
-  it("begin a new picture with a new run, and not within one", async () => {
-    using late = lateAnswers(); // Of this seed, those for US are late.
+  it("begin a picture with each run, and not within a run", async () => {
+    using late = heldTimers();
+    // Of this seed, the answers for US are late.
     using _site = serve({ late: 0.5, delay: LONG, seed: 2 });
     using watcher = await watching();
     using clock = stoppedClock();
-    await ask("br");
-    clock.at += 500; // What came was long to save.
     const us = ask("us");
-    await watcher.tells("br br=200 us");
-    clock.at += 5000; // Two scripts run at once.
+    await watcher.tells("us");
     await ask("br");
+    clock.at += 5000;
+    await ask("br"); // Another script runs at the same time.
     late.letGo();
     await us;
-    clock.at += 500; // The next run,
-    await ask("br");
-    clock.at += 5000; // and another, of other codes.
+    for (let run = 0; run < 15; run++) {
+      clock.at += 20;
+      for (const cc of ["in", "br"]) { // The requests of a run, in any order.
+        clock.at += 10;
+        await ask(cc);
+      }
+    }
+    clock.at += 1001; // The next run has other codes.
     await ask("us");
-    await eventually(() => watcher.pictures.flat().length === 10);
-    assertEquals(watcher.pictures.map(brief).filter(Boolean), [
-      "br br=200 us br br=200 us=200",
-      "br br=200",
+    await eventually(() => brief(watcher.pictures.at(-1)!) === "us us=200");
+    const before = brief(watcher.pictures[1]!);
+    const expected = "us br br=200 br br=200 us=200";
+    assert(before.startsWith(expected), before);
+    const run = "in in=200 br br=200";
+    assertEquals(watcher.pictures.slice(2).map(brief), [
+      ...Array(15).fill(run),
       "us us=200",
     ]);
+  });
+
+  it("are sent at once when nothing is in flight any more", async () => {
+    using _site = serve({});
+    using watcher = await watching();
+    await delay(50);
+    using _ = heldTimers(40); // Those that gather events.
+    await ask("br");
+    await watcher.tells("br br=200");
+  });
+
+  it("are all sent when the site ends", async () => {
+    using _ = heldTimers(40);
+    const live = new Live("");
+    const address = { hostname: "127.0.0.1", port: 0, onListen() {} };
+    const server = Deno.serve(address, () => live.watch());
+    const { body } = await fetch(`http://127.0.0.1:${server.addr.port}`);
+    for (const cc of ["br", "us", "xx"]) {
+      await live.track(cc, new Request(url), () => new Response());
+    }
+    live.watch(); // A client that does not read is not waited for.
+    await live.end();
+    await server.shutdown();
+    const expected = /"br".*"br".*200.*"us".*"us".*200.*"xx".*"xx".*200/s;
+    assertMatch(await new Response(body).text(), expected);
+    assertMatch(await live.watch().text(), expected);
   });
 });
 
 describe("the page of a site", () => {
-  /** What it is told of the site. */
-  async function told(): Promise<Record<string, unknown>> {
-    const html = await (await fetch(url)).text();
-    return JSON.parse(html.match(/id="site">([^<]*)<\/script>/)![1]!);
-  }
-
   it("is at /, /flags and /flags/, and loads nothing from elsewhere", async () => {
     using _site = serve({});
     const loaded = async (path: string, pattern: RegExp) => {
@@ -222,51 +230,61 @@ describe("the page of a site", () => {
         ["text/html; charset=utf-8", "data:,", "/page/page.js"],
       );
     }
-    assertEquals(await loaded("/page/page.js", /["`](\/[^"`]*)["`]/g), [
+    assertEquals(await loaded("/page/page.js", /["`](\.?\/[^"`]*)["`]/g), [
       "text/javascript; charset=utf-8",
-      "/page/${request.cc}.gif",
+      "./lanes.js",
+      "/page/facts",
+      "/page/${cc}.gif",
       "/page/events",
     ]);
   });
 
-  it("says what becomes of requests, and is neither failed nor late itself", async () => {
-    const fates: [Partial<Site>, string][] = [
-      [{}, "All requests are answered at once, one after the other."],
-      [SITES.DELAY!, "All requests are answered 0.5 s late."],
-      [{ errors: 1 }, "All requests fail."],
+  it("describes the site, and is never late and never fails", async () => {
+    const atOnce = "Most answers are sent before the next request arrives, " +
+      "so fewer requests are in flight than -m allows.";
+    const sites: [Partial<Site>, string][] = [
+      [{}, `This site answers every request at once. ${atOnce}`],
+      [SITES.DELAY!, "This site answers every request after 0.5 s."],
+      [{ errors: 1 }, "This site fails every request."],
       [
         { ...SITES.ERROR!, delay: LONG },
-        "Of all requests, 25% fail, 50% are answered 3600 s late, " +
-        "25% are answered at once.",
+        "Of all requests, this site fails 25%, answers 50% after 3600 s, " +
+        "and answers 25% at once.",
       ],
       [
         { errors: 0.125 },
-        "Of all requests, 12.5% fail, 87.5% are answered at once.",
+        "Of all requests, this site fails 12.5% and answers 87.5% at once.",
       ],
     ];
-    for (const [site, expected] of fates) {
+    for (const [site, expected] of sites) {
       using _site = serve(site);
-      assertEquals((await told()).fates, expected);
-      for (const path of ["/page/page.js", "/page/br.gif"]) {
-        assertEquals(await get(path), 200);
+      using watcher = await watching();
+      await eventually(() => watcher.site());
+      assertEquals(watcher.site(), expected);
+      for (const path of ["page.js", "lanes.js", "facts", "br.gif"]) {
+        assertEquals(await get(`/page/${path}`), 200);
       }
     }
   });
 
-  it("knows its label, and a country for each code that has one", async () => {
+  it("knows the three sites, and the countries that have a name", async () => {
     await using copy = await projectAtFreePorts();
     const metadata = (cc: string) => `${copy.path}/flags/${cc}/metadata.json`;
     for (const cc of ["ad", "ae"]) await Deno.remove(metadata(cc));
     await Deno.mkdir(metadata("ad"));
     await Deno.writeTextFile(metadata("af"), "{");
-    await Deno.writeTextFile(metadata("ag"), '{"country": "</script>"}');
+    await Deno.writeTextFile(metadata("ag"), '{"country": 1}');
     const program = pathToFileURL(`${copy.path}/site/serve.ts`).href;
     const there: typeof import("../site/serve.ts") = await import(program);
     using _site = serve({}, copy.ports[0], there.serveSite);
-    const { label, host, countries } = await told();
-    assertEquals([label, `http://${host}`], ["LOCAL", url]);
+    const facts = await fetch(`${url}/page/facts`);
+    const { deno, sites, countries } = await facts.json();
+    assertEquals(deno, Deno.version.deno);
+    const [local, late, failing] = copy.ports;
+    const expected = { [local]: "LOCAL", [late]: "DELAY", [failing]: "ERROR" };
+    assertEquals(sites, expected);
     const names = Object.entries(countries as object).join(" ");
-    assert(names.startsWith("AD, AE, AF, AG,</script> AL,Albania"), names);
+    assert(names.startsWith("AD, AE, AF, AG,1 AL,Albania"), names);
   });
 });
 
@@ -274,28 +292,66 @@ const chromium = await findChromium();
 const inChromium = itIf(chromium !== undefined, "Chromium");
 
 type Shown = {
+  site: string;
   counts: Record<string, number>;
   tiles: string[];
   flags: string[];
   lanes: number;
+  errorBars: number;
 };
 
-/** What the page shows: its counts by their words, and the tiles. */
+/** What the page shows: its words, counts and tiles, and the first lane's bars. */
 const SHOWN = `(() => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const text = (selector) => all(selector).map((each) => each.textContent);
   const numbers = text("dd").map(Number);
+  const canvas = document.querySelector("canvas");
+  const middle = canvas.width &&
+    canvas.getContext("2d").getImageData(0, 13, canvas.width, 1).data;
+  const pixels = Array.from({ length: canvas.width }, (_, x) =>
+    "rgb(" + middle.slice(4 * x, 4 * x + 3).join(", ") + ")");
+  const red = getComputedStyle(document.querySelector(".error i")).color;
   return {
+    site: document.querySelector("#site").textContent,
     status: document.querySelector("#status").textContent,
     counts: Object.fromEntries(text("dt").map((what, i) => [what, numbers[i]])),
-    tiles: text("li"),
-    flags: all("li.flag").filter((tile) =>
+    tiles: text("#codes li"),
+    flags: all("#codes .flag").filter((tile) =>
       tile.querySelector("img").naturalWidth === 320).map((tile) => tile.title),
-    lanes: (document.querySelector("canvas").clientHeight - 20) / 26,
+    lanes: (canvas.clientHeight - 20) / 26,
+    errorBars: pixels.filter((color, x) =>
+      color === red && pixels[x - 1] !== red).length,
   };
 })()`;
 
 describe("the page of a site, in Chromium,", () => {
+  inChromium("explains itself before the first request", async () => {
+    using _site = serve({});
+    await using page = await openPage(chromium!, url);
+    const text = await page.until<string>(
+      'document.querySelector("#status").textContent && document.body.innerText',
+    );
+    for (
+      const part of [
+        "\nThis site answers every request at once. Most answers are sent",
+        "\nNo request has arrived yet.\n",
+        "\nA bar is one request, from the question to the answer. Bars below " +
+        "each other are in flight together.\n",
+        "\nin flight\nflag\nnot found\nerror\ngiven up\n",
+        `\ndeno run -A flags2_asyncio.ts a -s ${url}/flags\n`,
+        `\nnpx -y deno@${Deno.version.deno} run -A flags2_asyncio.ts a -s `,
+      ]
+    ) assert(text.includes(part), `${part} is not in ${text}`);
+    assert(!text.includes("seconds"), text); // There is nothing to count.
+    const links = await page.until<string>(
+      '[...document.querySelectorAll("nav a")].join(" ")',
+    );
+    const ports = Object.values(SITES).map(({ port }) => port);
+    const urls = ports.map((port) => `http://localhost:${port}/`);
+    assertEquals(links, urls.join(" "));
+    assertEquals(page.errors, []);
+  });
+
   inChromium("shows each run, and a site that goes and comes", async () => {
     using _site = serve({ errors: 0.25, late: 0.75, delay: LONG, seed: 5 });
     await using page = await openPage(chromium!, url);
@@ -306,27 +362,30 @@ describe("the page of a site, in Chromium,", () => {
     const says = (text: string) => `status.startsWith("${text}")`;
     const count = (inFlight: number, what: string, n: number) =>
       `counts["in flight"] === ${inFlight} && counts["${what}"] === ${n}`;
-    assertEquals((await shown(says("Run a script"))).tiles, []);
+    assertEquals((await shown(says("No request has"))).tiles, []);
 
     for (const script of SCRIPTS) {
-      using late = lateAnswers();
+      using late = heldTimers();
       await using folder = new TemporaryFolder();
       const most = script === "sequential" ? 1 : 10;
       const args = `-s ${url}/flags -t 60 -m 10 -l ${2 * most + 2} a`;
       const running = run(script, args.split(" "), { cwd: folder.path });
-      const isMost = count(most, "the most at a time", most);
-      await shown(`${says("A script is asking")} && ${isMost}`);
+      const isMost = count(most, "most at once", most);
+      await shown(`${says("Requests are arriving.")} && ${isMost}`);
       late.letGo();
       const report = parseReport((await running).stdout);
       const { flags, notFound, errors, elapsed } = report;
       const flagsAre = `${
         count(0, "flags", flags)
       } && flags.length === ${flags}`;
-      const over = await shown(`${says("Over")} && ${flagsAre}`);
-      const { "seconds since the first": seconds, ...counts } = over.counts;
+      const over = await shown(
+        `/^Done: ${flags} flags?, .*; at most ${most} at once\.$/.test(status)` +
+          ` && ${flagsAre}`,
+      );
+      const { seconds, ...counts } = over.counts;
       assertEquals(counts, {
         "in flight": 0,
-        "the most at a time": most,
+        "most at once": most,
         flags,
         "not found": notFound,
         errors,
@@ -334,12 +393,13 @@ describe("the page of a site, in Chromium,", () => {
       });
       assert(seconds! > 0 && seconds! < elapsed + 0.015, `${seconds} s`);
       assertEquals(over.lanes, most);
+      if (most === 1) assertEquals(over.errorBars, errors);
       assert(over.flags.includes("Andorra"), over.flags.join());
       assertEquals(over.tiles.length, flags + notFound + errors);
       assert(over.tiles.includes("404AA"), over.tiles.join());
     }
 
-    using _ = lateAnswers();
+    using _ = heldTimers();
     const given = new AbortController();
     const codes = "ad br cn de eg fr in jp kr us".split(" ");
     const asked = codes.map((cc, i) => ask(cc, (i < 5 ? given : stop).signal));
@@ -348,17 +408,20 @@ describe("the page of a site, in Chromium,", () => {
     await shown(count(4, "given up", 4));
     stop.abort();
     const gone = await shown(
-      `${says("The site is gone")} && ${count(0, "given up", 8)}`,
+      `status.endsWith("The site has ended; this page waits for it.") && ${
+        count(0, "given up", 8)
+      }`,
     );
     const statuses = await Promise.all(asked);
     assertEquals(
       gone.tiles.toSorted(),
       codes.map((cc, i) => `${statuses[i] || "–"}${cc.toUpperCase()}`).sort(),
     );
-    using _again = serve({}, Number(new URL(url).port));
-    assertEquals((await shown(says("Run a script"))).tiles.length, 10);
-    await ask("br");
+    using _again = serve({ late: 1, delay: 0.1 }, Number(new URL(url).port));
+    await ask("br"); // The page has not connected again yet.
     assertEquals((await shown(count(0, "flags", 1))).tiles, ["BR"]);
+    const { site } = await shown(says("Done: 1 flag; at most 1 at once."));
+    assertEquals(site, "This site answers every request after 0.1 s.");
     assertEquals(page.errors, []);
   });
 });

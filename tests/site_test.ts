@@ -308,7 +308,7 @@ describe("site/serve.ts", () => {
         return answers.push(`${cc} ${response.status}`);
       };
       await eventually(() => ask(local, "us").catch(() => 0));
-      const events = await fetch(`http://localhost:${late}/events`);
+      const events = await fetch(`http://localhost:${late}/page/events`);
       const asked: Promise<unknown>[] = [events.text(), ask(late, "us")];
       const codes = "ad br cn de eg fr in jp".split(" ");
       asked.push(...codes.map((cc) => ask(failing, cc)));
