@@ -10,6 +10,7 @@
  */
 
 import "../lib/version.ts";
+import { delay } from "@std/async/delay";
 import { ArgumentParser, number, oneOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { showLine } from "../lib/terminal.ts";
@@ -20,8 +21,10 @@ import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
 
 const FLAGS = `${ROOT}/flags`;
 const ERRORS = [500, 501, 502, 503];
-const delay = (ms: number) => new Promise((next) => setTimeout(next, ms));
 const FLAG = /^\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
+
+/** Milliseconds that the clients of a site have to read their last answers. */
+const PATIENCE = 500;
 
 const servers: Promise<void>[] = [];
 let threadSignal = new AbortController().signal;
@@ -53,7 +56,8 @@ export function serveSite(
     }
     const answer = () => name ? answerFile(FLAGS, name) : answerStatus(404);
     if (chance >= site.errors + site.late) return answer();
-    return delay(1000 * site.delay).then(answer);
+    // A site that ends answers at once.
+    return delay(1000 * site.delay, { signal }).catch(() => {}).then(answer);
   };
   const handler = (request: Request): Response | Promise<Response> => {
     const { method, url } = request;
@@ -86,6 +90,7 @@ export function serveSite(
     const here = "this site is at 127.0.0.1 only";
     if (error instanceof AddrInUse) showLine(`${there}: ${here}`, Deno.stderr);
   }
+  signal.addEventListener("abort", () => live.end());
   lookAtFlags(`localhost:${port}`);
 }
 
@@ -108,25 +113,35 @@ function lookAtFlags(host: string): void {
   showLine(`*** ${host} lacks ${share}: they belong in flags/`, Deno.stderr);
 }
 
-/** Wait until the sites of this thread have ended. */
+/** Wait until the sites of this thread have answered their last requests. */
 export async function untilEnded(): Promise<void> {
-  await Promise.all(servers);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  threadSignal.onabort = () => setTimeout(resolve, PATIENCE);
+  await Promise.race([promise, Promise.all(servers)]);
 }
 
 /**
- * Call `Deno.serve` until the signal. By itself it ends at the first connection that
- * it cannot accept, for example if no more files can be opened. The connections that
- * it has accepted live on.
+ * Call `Deno.serve` until the signal, which shuts the server down. By itself it ends at
+ * the first connection that it cannot accept, for example if no more files can be
+ * opened. The connections that it has accepted live on.
  */
 function keepServing(
-  options: { hostname: string; port: number; signal: AbortSignal },
+  { signal, ...address }: {
+    hostname: string;
+    port: number;
+    signal: AbortSignal;
+  },
   handler: (request: Request) => Response | Promise<Response>,
 ): void {
-  const serve = () =>
-    Deno.serve({ ...options, onListen() {} }, handler).finished;
+  const serve = () => {
+    const server = Deno.serve({ ...address, onListen() {} }, handler);
+    const shutDown = () => server.shutdown();
+    signal.addEventListener("abort", shutDown);
+    return server.finished
+      .finally(() => signal.removeEventListener("abort", shutDown));
+  };
   const again = (): Promise<void> =>
-    delay(50).then(() => options.signal.aborted ? undefined : serve())
-      .catch(again);
+    delay(50).then(() => signal.aborted ? undefined : serve()).catch(again);
   servers.push(serve().catch(again));
 }
 

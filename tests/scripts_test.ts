@@ -105,14 +105,18 @@ const { Counter, downloadOne, main } = common;
 `;
 
 describe("a reader's own script", () => {
-  it("may call main again: a run of its own, also after one that was interrupted", async () => {
+  it("may call main again, also after an interrupted run: each run ends its sites", async () => {
+    const copy = await sharedProject();
     const { code, stdout, stderr } = await runOwn(
-      await sharedProject(),
+      copy,
       `${HEAD}
 const { args } = Deno;
 const run = async (style, line) => {
   args.splice(0, args.length, ...line.split(" "));
   await main(style, 3, 30);
+  for (const port of [${copy.ports}]) {
+    await Deno.connect({ port }).then(() => console.log("listens"), () => {});
+  }
   console.log(Deno.exitCode);
 };
 await run(threadpool, "-s LOCAL -l 3");
