@@ -1,6 +1,6 @@
 /**
- * What the three flags2 scripts share. The numbers `// (1)` to `// (6)` are those
- * of the chapter's two download functions.
+ * The functions and settings that the three flags2 scripts share. The callouts
+ * `// (1)` to `// (6)` are those of the chapter's two download functions.
  *
  * @module
  */
@@ -20,13 +20,13 @@ import { colored, printLine, showLine } from "./lib/terminal.ts";
 import { readCodes, urlOf } from "./site/sites.ts";
 import { endSites, ensureSite } from "./site/start.ts";
 
-export { ConnectionError, HTTPError }; // A thread's errors are theirs again.
+export { ConnectionError, HTTPError }; // So that a thread's errors regain their class.
 
 /** The twenty most populous countries when the chapter was written. */
 export const POP20_CC: string[] =
   "CN IN US ID BR PK NG BD RU JP MX PH VN ET EG DE IR TR CD FR".split(" ");
 
-/** The sites by their labels: the base URLs of the flags. */
+/** The base URLs of the flags on each server, by the server's label. */
 export const SERVERS: Record<string, string> = {
   REMOTE: "http://flupy.org/data/flags",
   LOCAL: urlOf("LOCAL"),
@@ -34,25 +34,25 @@ export const SERVERS: Record<string, string> = {
   ERROR: urlOf("ERROR"),
 };
 
-/** The site that is hit when the command line names none. */
+/** The server to hit by default. */
 export const DEFAULT_SERVER = "LOCAL";
 
 /** The folder for the flags, under the current directory. */
 export const DEST_DIR = "downloads";
 
-/** What became of a code. */
+/** The outcome of a country code. */
 export enum HTTPStatus {
   ok = "ok",
   not_found = "not_found", // 404 (RFC 9110, 15.5.5)
   error = "error",
 }
 
-/** What `downloadOne` returns; its status is `ok` or `not_found`. */
+/** The result of `downloadOne`; its status is `ok` or `not_found`. */
 export type Result = { status: HTTPStatus; cc: string };
 
 /** Python's `Counter`, with the three keys that it has here. */
 export class Counter implements Record<HTTPStatus, number> {
-  /** By default nothing is counted yet. */
+  /** All counts start at zero. */
   constructor(public ok = 0, public not_found = 0, public error = 0) {}
 }
 
@@ -70,14 +70,14 @@ function newRun(id = ""): Omit<Run, "restartServer"> {
   return { timeout: 10, id, signal: controller.signal, abort };
 }
 
-/** The state of the whole run, not of one country code; `main` begins a new one. */
+/** The state of the whole run, not of one country code; each `main` resets it. */
 export const run: Run = {
   ...newRun(),
-  // Only `main` ends the sites that were started.
+  // Not outside `main`, which ends the sites that were started.
   restartServer: async (url) => !!run.id && await ensureSite(url, run.signal),
 };
 
-/** Initialize a thread: its `run` has the state and the abort of the process's. */
+/** Initialize a thread: its `run` gets the state and the abort of the process's. */
 export function joinRun(state: Partial<Run>, signal: AbortSignal): void {
   Object.assign(run, state, { signal });
 }
@@ -91,10 +91,10 @@ export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
 });
 
 /**
- * Fetch one flag; it handles no error.
+ * Fetch one flag; errors are left to the caller.
  *
- * @throws {HTTPError} On any answer but 200.
- * @throws {ConnectionError} When there is no answer in time, or no whole GIF in it.
+ * @throws {HTTPError} If the status is not 200.
+ * @throws {ConnectionError} If no answer comes in time, or the answer is not a GIF.
  */
 export async function getFlag(
   baseUrl: string,
@@ -107,19 +107,19 @@ export async function getFlag(
   return content;
 }
 
-/** Save an image in `DEST_DIR`, whole or not at all. */
+/** Save an image in `DEST_DIR`. The file is written whole or not at all. */
 export async function saveFlag(
   image: Uint8Array,
   filename: string,
 ): Promise<void> {
-  if (!run.id) await prepareFolder(DEST_DIR); // Else main has.
+  if (!run.id) await prepareFolder(DEST_DIR); // Otherwise `main` has done so.
   await writeAtomically(`${DEST_DIR}/${filename}`, image, run.id);
 }
 
 /**
- * Download one flag; it handles 404 and nothing else.
+ * Download one flag. This function handles 404 and nothing else.
  *
- * @throws {unknown} What `getFlag` and `saveFlag` throw, but for a 404.
+ * @throws {unknown} Any other error of `getFlag` and `saveFlag`.
  */
 export async function downloadOne(
   cc: string,
@@ -146,12 +146,12 @@ export async function downloadOne(
   return { status, cc }; // (6)
 }
 
-/** The line of a verbose run for a code whose request failed. */
+/** Show the line of a verbose run for a code whose request failed. */
 export function showError(cc: string, message: string): void {
   showLine(colored(red, `*** Error for ${cc}: ${message}`));
 }
 
-/** What a run is about to do, in three lines. */
+/** Format the three lines that announce a run. */
 export function initialReport(
   ccList: string[],
   concurReq: number,
@@ -167,7 +167,7 @@ Searching for ${count(ccList.length, "flag")}: ${codes}
 ${count(concurReq, "concurrent connection")} will be used.`;
 }
 
-/** What became of a run of `elapsed` seconds, in three lines or more. */
+/** Format the counts of a run that took `elapsed` seconds, in three lines or more. */
 export function finalReport(
   counter: Counter,
   notFinished: number,
@@ -183,10 +183,9 @@ export function finalReport(
   ].filter(Boolean).join("\n");
 }
 
-/** `1 flag`, `2 flags`. */
 const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
-/** The codes asked for, sorted, each once; a letter stands for 26 of them. */
+/** Expand the arguments to country codes, sorted and unique; a letter means 26 codes. */
 export function expandCcArgs(
   everyCc: boolean,
   allCc: boolean,
@@ -241,7 +240,7 @@ function argumentParser(defaultConcurReq: number) {
   });
 }
 
-/** What a command line asks for; `server` is a label or a base URL. */
+/** The arguments of a command line; `server` is a label or a base URL. */
 export type Args = {
   help: boolean;
   ccList: string[];
@@ -251,7 +250,7 @@ export type Args = {
   verbose: boolean;
 };
 
-/** Read a command line; a `UsageError` is thrown for one that cannot be run. */
+/** Read a command line; an invalid one throws a `UsageError`. */
 export function processArgs(args: string[], defaultConcurReq: number): Args {
   const parser = argumentParser(defaultConcurReq);
   const { all, every, limit, max_req, _, ...rest } = parser.parse(args);
@@ -259,7 +258,7 @@ export function processArgs(args: string[], defaultConcurReq: number): Args {
   return { ...rest, ccList, maxReq: max_req };
 }
 
-/** A script's style: download all flags, and count what became of the codes. */
+/** A script's style: downloads all flags and counts the outcomes. */
 export type DownloadMany = (
   ccList: string[],
   baseUrl: string,
