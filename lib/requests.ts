@@ -42,9 +42,8 @@ export interface RequestOptions {
 }
 
 /**
- * Matches the errors of `fetch` after a connection was made. A connection that is reset
- * while it is made belongs to a server that is ending. The system's own text is in the
- * user's language; only its number is fixed.
+ * Matches the errors of `fetch` after a connection was made. (A server that is ending
+ * resets it earlier.) The system's own texts are in the user's language.
  */
 const LOST =
   /^(fetch failed|error sending)(?!.*client error \(Connect\))|\(os error (54|104|1005[34])\)$/s;
@@ -64,6 +63,7 @@ export async function get(
   options: RequestOptions,
 ): Promise<Reply> {
   const { timeout, signal } = options;
+  if (signal.aborted) throw new DOMException("Aborted", "AbortError");
   const timer = AbortSignal.timeout(1000 * timeout);
   const either = AbortSignal.any([timer, signal]);
   try {

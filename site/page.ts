@@ -4,7 +4,7 @@
  * @module
  */
 
-import { answerFile, readFile } from "./files.ts";
+import { answerFile, readFile } from "./answers.ts";
 import type { Live } from "./live.ts";
 import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
 
@@ -33,11 +33,11 @@ export function answerPage(path: string, live: Live): Response | undefined {
 }
 
 /** Say in a sentence or two what a site does to the requests. */
-export function describe({ errors, late, delay }: Site): string {
+export function describe({ errorShare, lateShare, delay }: Site): string {
   const fates: [share: number, verb: string, when: string][] = [
-    [errors, "fails", ""],
-    [late, "answers", ` after ${delay} s`],
-    [1 - errors - late, "answers", " at once"],
+    [errorShare, "fails", ""],
+    [lateShare, "answers", ` after ${delay} s`],
+    [1 - errorShare - lateShare, "answers", " at once"],
   ];
   const parts = fates.map(([share, verb, when]) => {
     const percent = Math.round(1000 * share) / 10;
@@ -45,8 +45,10 @@ export function describe({ errors, late, delay }: Site): string {
     return `${verb} ${percent < 100 ? `${percent}%` : "every request"}${when}`;
   }).filter(Boolean);
   const whose = parts[1] ? "Of all requests, this site" : "This site";
-  const why = errors || late ? "" : " Most answers are sent before the next " +
-    "request arrives, so fewer requests are in flight than -m allows.";
+  const why = errorShare || lateShare
+    ? ""
+    : " Most answers are sent before the next " +
+      "request arrives, so fewer requests are in flight than -m allows.";
   return `${whose} ${new Intl.ListFormat("en").format(parts)}.${why}`;
 }
 

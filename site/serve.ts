@@ -1,10 +1,10 @@
 #!/usr/bin/env -S deno run -P
 /**
- * The LOCAL, DELAY and ERROR sites of the chapter: the flags, at once, late, or
- * not always.
+ * The LOCAL, DELAY and ERROR sites of the chapter, which answer at once, late, or
+ * sometimes with an error. They listen on 127.0.0.1 and [::1] only.
  *
- * They are at 127.0.0.1 and [::1] only. Run this file to serve until Ctrl-C; a
- * script that finds no server starts the site that it needs, for its one run.
+ * Run this file to serve until Ctrl-C. A script that does not find a server starts the
+ * site for its run.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { delay } from "@std/async/delay";
 import { ArgumentParser, number, oneOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
 import { showLine } from "../lib/terminal.ts";
-import { answerFile, answerStatus } from "./files.ts";
+import { answerFile, answerStatus } from "./answers.ts";
 import { Live } from "./live.ts";
 import { answerPage, describe } from "./page.ts";
 import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
@@ -39,8 +39,8 @@ export function endWith(signal: AbortSignal): void {
  *
  * @param site The shares of answers, and the port.
  * @param signal Ends the site.
- * @throws {Deno.errors.AddrInUse} When there is a server already.
- * @throws {Deno.errors.PermissionDenied} When Windows keeps the port for others.
+ * @throws {Deno.errors.AddrInUse} If the port is in use.
+ * @throws {Deno.errors.PermissionDenied} If Windows reserves the port.
  */
 export function serveSite(
   site: Site,
@@ -49,13 +49,14 @@ export function serveSite(
   const { port } = site;
   const live = new Live(describe(site));
   const respond = (path: string, name?: string) => {
-    const chance = fate(path, site.seed);
-    if (chance < site.errors) {
-      const error = ERRORS[Math.floor(chance / site.errors * ERRORS.length)];
+    const chance = draw(path, site.seed);
+    const { errorShare, lateShare } = site;
+    if (chance < errorShare) {
+      const error = ERRORS[Math.floor(chance / errorShare * ERRORS.length)];
       return answerStatus(error!);
     }
     const answer = () => name ? answerFile(FLAGS, name) : answerStatus(404);
-    if (chance >= site.errors + site.late) return answer();
+    if (chance >= errorShare + lateShare) return answer();
     // A site that ends answers at once.
     return delay(1000 * site.delay, { signal }).catch(() => {}).then(answer);
   };
@@ -85,22 +86,22 @@ export function serveSite(
   }
   try {
     keepServing({ hostname: "::1", port, signal }, handler);
-  } catch (error) { // There is no IPv6, or:
-    const there = `*** Another program has [::1]:${port}`;
-    const here = "this site is at 127.0.0.1 only";
-    if (error instanceof AddrInUse) showLine(`${there}: ${here}`, Deno.stderr);
+  } catch (error) { // The machine may have no IPv6.
+    const taken = `*** [::1]:${port} is in use by another program`;
+    const only = "serving on 127.0.0.1 only";
+    if (error instanceof AddrInUse) showLine(`${taken}; ${only}`, Deno.stderr);
   }
   signal.addEventListener("abort", () => live.end());
-  lookAtFlags(`localhost:${port}`);
+  checkFlags(`localhost:${port}`);
 }
 
-/** Say what is wrong with `flags/`, seen at one look, as a run waits for it. */
-function lookAtFlags(host: string): void {
+/** Report missing flags, with a single directory listing, since a run waits for it. */
+function checkFlags(host: string): void {
   const codes = readCodes();
-  const lacking = new Set(codes);
+  const missing = new Set(codes);
   try {
     for (const { name } of Deno.readDirSync(FLAGS)) {
-      lacking.delete(name.toUpperCase());
+      missing.delete(name.toUpperCase());
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) {
@@ -108,9 +109,10 @@ function lookAtFlags(host: string): void {
       return showLine(`*** ${host} cannot list flags/: ${why}`, Deno.stderr);
     }
   }
-  if (lacking.size === 0) return;
-  const share = `${lacking.size} of the ${codes.length} flags`;
-  showLine(`*** ${host} lacks ${share}: they belong in flags/`, Deno.stderr);
+  if (missing.size === 0) return;
+  const share = `${missing.size} of the ${codes.length} flags`;
+  const text = `*** ${host} is missing ${share}; add them to flags/`;
+  showLine(text, Deno.stderr);
 }
 
 /** Wait until the sites of this thread have answered their last requests. */
@@ -145,10 +147,10 @@ function keepServing(
   servers.push(serve().catch(again));
 }
 
-/** A number in [0, 1): by chance, or, with a seed, the same for a path. */
-function fate(path: string, seed?: number): number {
+/** Draw a number in [0, 1): at random, or, with a seed, the same for a path. */
+function draw(path: string, seed?: number): number {
   if (seed === undefined) return Math.random();
-  let h = 0x811c9dc5; // FNV-1a, and its bits mixed once more
+  let h = 0x811c9dc5; // FNV-1a, with its bits mixed once more
   for (const byte of new TextEncoder().encode(`${seed} ${path}`)) {
     h = Math.imul(h ^ byte, 0x01000193);
   }
@@ -161,7 +163,7 @@ const LABELS = Object.keys(SITES);
 
 const parser = new ArgumentParser({
   description:
-    "Serve the flags at 127.0.0.1 and [::1], until Ctrl-C. Default: all three sites.",
+    "Serve the flags on 127.0.0.1 and [::1] until Ctrl-C. Default: all three sites.",
   positional: {
     metavar: "LABEL",
     type: oneOf(LABELS),
@@ -172,24 +174,24 @@ const parser = new ArgumentParser({
     flag: "-d SECONDS",
     type: number("a number from 0 to 86400", (n) => n >= 0 && n <= 86_400),
     default: SITES["DELAY"]!.delay,
-    help: "how late a late answer is (default=%(default)s)",
+    help: "delay of a late answer (default=%(default)s)",
   },
   errors: {
     type: SHARE,
     flag: "-e SHARE",
-    default: SITES["ERROR"]!.errors,
+    default: SITES["ERROR"]!.errorShare,
     help: "share of errors on ERROR (default=%(default)s)",
   },
   late: {
     type: SHARE,
     flag: "-l SHARE",
-    default: SITES["ERROR"]!.late,
+    default: SITES["ERROR"]!.lateShare,
     help: "share of late answers on ERROR (default=%(default)s)",
   },
   seed: {
     flag: "-s N",
     type: number("a whole number < 2 ** 53", Number.isSafeInteger),
-    help: "fail the same paths each time (default: at random)",
+    help: "treat a path the same way each time (default: at random)",
   },
 });
 
@@ -200,12 +202,16 @@ function main(): void {
   using _ = abortOnInterrupt(stop);
   for (const label of words.length > 0 ? words : LABELS) {
     const site = { ...SITES[label]!, delay, seed };
-    const rest = Math.min(late, 1 - errors); // What fails is not late.
-    if (label === "ERROR") Object.assign(site, { errors, late: rest });
+    // A failed request is not delayed.
+    const shares = {
+      errorShare: errors,
+      lateShare: Math.min(late, 1 - errors),
+    };
+    if (label === "ERROR") Object.assign(site, shares);
     try {
       serveSite(site, stop.signal);
     } catch (error) {
-      stop.abort(error); // The sites before it would go on for ever.
+      stop.abort(error); // Otherwise the other sites would go on.
       throw error;
     }
     console.log(`${label} site: http://localhost:${site.port}/flags`);

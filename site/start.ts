@@ -1,6 +1,5 @@
 /**
- * The sites for scripts that find no server: each on a thread of its own, for
- * one run.
+ * The start of a site on a thread of its own, for one run of a script.
  *
  * @module
  */
@@ -11,7 +10,7 @@ import { requirePermissions } from "../lib/permissions.ts";
 import { showLine } from "../lib/terminal.ts";
 import { HOSTS, ROOT, SITES, urlOf } from "./sites.ts";
 
-/** Seconds to wait for a connection: a server that listens takes it at once. */
+/** Seconds to wait for a connection, which a server accepts at once. */
 const PATIENCE = 0.3;
 
 let started = new AsyncDisposableStack();
@@ -72,7 +71,7 @@ async function startUnlessThere(
   return true;
 }
 
-/** Whether a port of localhost takes a connection. */
+/** Find out whether a server accepts connections at a port of localhost. */
 async function findServer(
   port: number,
   signal: AbortSignal,
@@ -88,7 +87,7 @@ async function findServer(
     signal.throwIfAborted();
     if (timer.aborted) return "silent";
     const { name, message } = error as Error;
-    // Nobody takes it, or a site that is just ending.
+    // Nothing listens there, or a site that is ending.
     if (/^Connection(Refused|Reset|Aborted)$/.test(name)) return "none";
     throw new SystemExit(`localhost cannot be reached: ${message}`);
   }

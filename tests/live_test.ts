@@ -107,7 +107,7 @@ async function watching() {
 describe("the events of a site", () => {
   it("report each request and its answer to all watchers", async () => {
     using late = heldTimers();
-    using _site = serve({ late: 1, delay: LONG });
+    using _site = serve({ lateShare: 1, delay: LONG });
     using first = await watching();
     using second = await watching();
     const br = ask("br");
@@ -127,7 +127,7 @@ describe("the events of a site", () => {
 
   it("report once that a client gave up, also before anyone watches", async () => {
     using late = heldTimers();
-    using _site = serve({ late: 1, delay: LONG });
+    using _site = serve({ lateShare: 1, delay: LONG });
     const given = new AbortController();
     const asked = ask("br", given.signal);
     await delay(50); // The request has arrived.
@@ -159,7 +159,7 @@ describe("the events of a site", () => {
   it("begin a picture with each run, and not within a run", async () => {
     using late = heldTimers();
     // Of this seed, the answers for US are late.
-    using _site = serve({ late: 0.5, delay: LONG, seed: 2 });
+    using _site = serve({ lateShare: 0.5, delay: LONG, seed: 2 });
     using watcher = await watching();
     using clock = stoppedClock();
     const us = ask("us");
@@ -245,14 +245,14 @@ describe("the page of a site", () => {
     const sites: [Partial<Site>, string][] = [
       [{}, `This site answers every request at once. ${atOnce}`],
       [SITES.DELAY!, "This site answers every request after 0.5 s."],
-      [{ errors: 1 }, "This site fails every request."],
+      [{ errorShare: 1 }, "This site fails every request."],
       [
         { ...SITES.ERROR!, delay: LONG },
         "Of all requests, this site fails 25%, answers 50% after 3600 s, " +
         "and answers 25% at once.",
       ],
       [
-        { errors: 0.125 },
+        { errorShare: 0.125 },
         "Of all requests, this site fails 12.5% and answers 87.5% at once.",
       ],
     ];
@@ -353,7 +353,12 @@ describe("the page of a site, in Chromium,", () => {
   });
 
   inChromium("shows each run, and a site that goes and comes", async () => {
-    using _site = serve({ errors: 0.25, late: 0.75, delay: LONG, seed: 5 });
+    using _site = serve({
+      errorShare: 0.25,
+      lateShare: 0.75,
+      delay: LONG,
+      seed: 5,
+    });
     await using page = await openPage(chromium!, url);
     const shown = (condition: string) =>
       page.until<Shown>(
@@ -417,7 +422,10 @@ describe("the page of a site, in Chromium,", () => {
       gone.tiles.toSorted(),
       codes.map((cc, i) => `${statuses[i] || "–"}${cc.toUpperCase()}`).sort(),
     );
-    using _again = serve({ late: 1, delay: 0.1 }, Number(new URL(url).port));
+    using _again = serve(
+      { lateShare: 1, delay: 0.1 },
+      Number(new URL(url).port),
+    );
     await ask("br"); // The page has not connected again yet.
     assertEquals((await shown(count(0, "flags", 1))).tiles, ["BR"]);
     const { site } = await shown(says("Done: 1 flag; at most 1 at once."));

@@ -117,7 +117,7 @@ describe("a site", () => {
 
   it("is at 127.0.0.1 only, and says so, when another has [::1]", async () => {
     const said = (port: number) =>
-      `*** Another program has [::1]:${port}: this site is at 127.0.0.1 only\n`;
+      `*** [::1]:${port} is in use by another program; serving on 127.0.0.1 only\n`;
     const unknown = "Address family not supported by protocol (os error 97)";
     const table = [
       [new Deno.errors.AddrInUse(), said],
@@ -144,8 +144,8 @@ describe("a site", () => {
     const flags = `${folder.path}/flags`;
     const remove = (path: string) => Deno.remove(path, { recursive: true });
     const table = [
-      [() => remove(`${flags}/br`), "lacks 1 of the 194 flags: they belong"],
-      [() => remove(flags), "lacks 194 of the 194 flags: they belong"],
+      [() => remove(`${flags}/br`), "is missing 1 of the 194 flags; add them"],
+      [() => remove(flags), "is missing 194 of the 194 flags; add them"],
       [() => Deno.writeTextFile(flags, ""), "cannot list flags/: "],
     ] as const;
     for (const [break_, expected] of table) {
@@ -232,8 +232,8 @@ describe("a site", () => {
   });
 
   it("ERROR fails a quarter, with one of four errors, and delays half", async () => {
-    const { errors, late, delay } = SITES.ERROR!;
-    assertEquals([errors, late, delay], [0.25, 0.5, 0.5]);
+    const { errorShare, lateShare, delay } = SITES.ERROR!;
+    assertEquals([errorShare, lateShare, delay], [0.25, 0.5, 0.5]);
     using _ = serve({ ...SITES.ERROR!, seed: 12 });
     const { statuses, waits } = await tally(400);
     const assertNear = (expected: number, count = 0) =>
@@ -246,7 +246,7 @@ describe("a site", () => {
 
   it("fails the same paths each time, with a seed only", async () => {
     const fates = async (seed?: number) => {
-      using _ = serve({ errors: 0.5, seed });
+      using _ = serve({ errorShare: 0.5, seed });
       const paths = Array.from(Array(100), (_, i) => `/flags/br/br.gif?${i}`);
       return (await Promise.all(paths.map(get))).map(([status]) => status)
         .join();

@@ -1,5 +1,5 @@
 /**
- * The answers of a site: a file as it is now, or a status.
+ * The answers of a site: a file with its current content, or a status.
  *
  * @module
  */
@@ -13,26 +13,26 @@ const TYPES: Record<string, string> = {
   json: "application/json",
 };
 
-/** Milliseconds in which the clock of a disk may stand still: FAT's does. */
+/** Milliseconds between two times that a disk can tell apart; FAT has the fewest. */
 const TICK = 2000;
 
-/** Files by their paths, with what the disk said of them when they were read. */
+/** Files by their paths, with their time and size when they were read. */
 const known = new Map<string, { state: string; bytes: BufferSource }>();
 
 /**
- * A file of a folder as it is now; it is read when it has changed since.
+ * Return the current content of a file, which is read again if it has changed.
  *
- * @throws {Deno.errors.NotFound} When it is not there, or where a link leads out
- *   of the folder.
+ * @throws {Deno.errors.NotFound} If the file does not exist, or a link leads out of
+ *   the folder.
  */
 export function readFile(folder: string, name: string): BufferSource {
   const path = `${folder}/${name}`;
   const { ctime, mtime, size, isFile } = Deno.statSync(path);
-  const changed = Number(ctime ?? mtime);
-  const state = `${changed} ${size}`;
+  const changedAt = Number(ctime ?? mtime);
+  const state = `${changedAt} ${size}`;
   const before = known.get(path);
-  // What was written just now may be written again within a tick.
-  const isOld = Date.now() - changed > TICK;
+  // A file that has just been written may be written again within a tick.
+  const isOld = Date.now() - changedAt > TICK;
   if (before?.state === state && isOld) return before.bytes;
   const root = Deno.realPathSync(folder) + SEPARATOR;
   if (!isFile || !Deno.realPathSync(path).startsWith(root)) {
@@ -44,8 +44,8 @@ export function readFile(folder: string, name: string): BufferSource {
 }
 
 /**
- * A file; 404 when it is not there, 500 when it cannot be read, as when no more
- * files can be opened.
+ * Answer with a file, with 404 if it does not exist, or with 500 if it cannot be read,
+ * for example because too many files are open.
  */
 export function answerFile(folder: string, name: string): Response {
   try {
@@ -56,7 +56,7 @@ export function answerFile(folder: string, name: string): Response {
   }
 }
 
-/** A status, and its number as the body. */
+/** Answer with a status, and its number as the body. */
 export function answerStatus(status: number, headers = {}): Response {
   return new Response(`${status}\n`, { status, headers });
 }
