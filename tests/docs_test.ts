@@ -1,11 +1,11 @@
-/** What holds for every page: what it links to and names is there. */
+/** The pages: each link leads somewhere, and each name is in the code. */
 
 import { assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { describe, it } from "@std/testing/bdd";
 import { FENCED, ROOT } from "./testing.ts";
 
-/** The files of some folders of the project, named from its own. */
+/** The files of some folders, with their paths from the project's folder. */
 function files(folders: string[], ending: RegExp): string[] {
   return folders.flatMap((folder) =>
     [...Deno.readDirSync(`${ROOT}/${folder}`)]
@@ -13,7 +13,7 @@ function files(folders: string[], ending: RegExp): string[] {
   ).filter((path) => ending.test(path)).sort();
 }
 
-/** All pages, but the one that speaks of what was. */
+/** All pages but the changelog, which names code of the past. */
 const PAGES = files([".", "docs", "flags"], /\.md$/)
   .filter((path) => path !== "CHANGELOG.md");
 const read = (path: string) => Deno.readTextFileSync(`${ROOT}/${path}`);
@@ -22,7 +22,7 @@ const FOLDERS = [".", "lib", "site", "bench"];
 const CODE = files(FOLDERS, /\.(ts|js|html)$/).map(read).join("\n")
   .replace(/\/\*[^]*?\*\/|\/\/ .*$/gm, "");
 
-/** What a heading's link ends with, as GitHub makes it. */
+/** The anchors of a page's headings, as GitHub makes them. */
 function anchors(page: string): string[] {
   const headings = page.replace(FENCED, "").match(/^#+ .*$/gm) ?? [];
   return headings.map((heading) =>
@@ -37,7 +37,7 @@ for (const path of PAGES) {
     const spans = page.replace(FENCED, "").match(/`[^`]+`/g) ?? [];
     const folder = `${ROOT}/${path}`.replace(/[^/]+$/, "");
 
-    it("links to what is there", () => {
+    it("has no broken links", () => {
       const links = Array.from(page.matchAll(/\]\(([^)]+)\)/g), ([, to]) => to!)
         .filter((link) => !/^https?:/.test(link));
       const broken = links.filter((link) => {
@@ -49,14 +49,14 @@ for (const path of PAGES) {
       assertEquals(broken, []);
     });
 
-    it("names functions that are in the code, or in its own", () => {
+    it("names only functions that exist in the code or on the page", () => {
       const own = page.match(FENCED)?.join("") ?? "";
       const names = new Set(`${CODE}${own}`.match(/\w+/g));
       const camelCase = spans.join(" ").match(/\b[a-z]+[A-Z]\w*/g) ?? [];
       assertEquals(camelCase.filter((name) => !names.has(name)), []);
     });
 
-    it("names files that are there, or that its commands take", () => {
+    it("names only files that exist or that its commands use", () => {
       const commands = page.match(/\bdeno .*/g)?.join("\n") ?? "";
       const named = spans.map((span) => span.slice(1, -1))
         .filter((span) => /^[\w./-]+\.(ts|json|conf|md)$/.test(span));
