@@ -171,7 +171,7 @@ describe("what the README and the guide say to type", () => {
     await Promise.all(scripts.map(check));
   });
 
-  it("runs the README's other commands", async () => {
+  itOnPosix("runs the README's other commands", async () => {
     const typed = blocks(README, "console").map((it) => it.trimEnd())
       .filter((it) => it.startsWith("deno "));
     const [pool, serve] = typed;
@@ -179,10 +179,8 @@ describe("what the README and the guide say to type", () => {
     assertEquals(parseReport((await type(pool!)).stdout).flags, 43);
     const serving = start(serve!);
     const lines = serving.stdout.pipeThrough(new TextDecoderStream());
-    for await (const line of lines) {
-      assertMatch(line, /^ERROR site: /);
-      break;
-    }
+    const { value } = await lines.getReader().read();
+    assertMatch(`${value}`, /^ERROR site: /);
     serving.kill("SIGINT");
     await Promise.all([serving.status, serving.stderr.cancel()]);
   });
@@ -204,7 +202,7 @@ describe("what the README and the guide say to type", () => {
     }
     const [ten, thirty, oneThread] = seconds;
     assert(ten! > 3.9 && thirty! > 1.4 && oneThread! > 1.4, `${seconds}`);
-    assert(Math.max(thirty!, oneThread!) < ten!, `${seconds}`);
+    assert(Math.max(thirty!, oneThread!) + 1 < ten!, `${seconds}`);
   });
 
   it("lists codes in the order of completion (2)", async () => {
