@@ -305,7 +305,7 @@ export async function main(
     run.abort(error);
   } finally {
     if (run.signal.aborted) reportError(run.signal.reason, usage);
+    Object.assign(run, newRun()); // From now on no site is restarted.
     await endSites();
-    Object.assign(run, newRun());
   }
 }

@@ -69,7 +69,7 @@ function programs(base: string, connections: number): [string, string[]][] {
   const aria2c = "aria2c -q -d aria2c -j 100 --async-dns=false -i ../aria2.txt";
   return [
     ["a bare loop of `fetch`", [...bare, "bare"]],
-    ["one that saves whole files in time", [...bare, "whole"]],
+    ["a loop with timeouts and atomic saves", [...bare, "whole"]],
     ["`flags2_asyncio.ts`", commandLine("asyncio", args)],
     ["`flags2_threadpool.ts`", commandLine("threadpool", args)],
     ["`flags2_sequential.ts`, one at a time", commandLine("sequential", args)],

@@ -196,8 +196,6 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   #calls = 0;
 
   /**
-   * Creating a pool does not start threads; calls do.
-   *
    * @throws {RangeError} If `maxWorkers` is not a whole number >= 1.
    * @throws {Error} On a thread that imports the same module, like all its threads.
    */
@@ -331,7 +329,9 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const thread = new Worker(url, { type: "module", name: module });
     const calls: Calls = new Map();
     this.#threads.set(thread, calls);
+    let isReady = false; // Otherwise further threads would fail to start as well.
     thread.onmessage = async ({ data }: MessageEvent<Answer>) => {
+      isReady = true;
       const { id = NaN, value, thrown, why, isBroken } = data;
       if (why) return this.#end(thread, why, isBroken);
       const call = calls.get(id);
@@ -342,7 +342,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     };
     thread.onerror = (event) => {
       event.preventDefault();
-      this.#end(thread, event.message);
+      this.#end(thread, event.message, !isReady);
     };
     if (signal?.aborted) thread.postMessage({});
     if (initializer) {

@@ -39,6 +39,7 @@ let exports: Exports = {};
 let ready = import(thread.name).then((module) => exports = module);
 ready.catch(() => {}); // Each call reports this error.
 
+post({}); // The thread is ready.
 thread.onmessage = async ({ data }: MessageEvent<Call>) => {
   const { id, name = "", text, args = [], isInitial } = data;
   if (id === undefined) return controller.abort();

@@ -18,6 +18,7 @@ let starting: Promise<boolean> | undefined;
 
 /** End the sites that {@linkcode ensureSite} has started on this thread. */
 export async function endSites(): Promise<void> {
+  await starting?.catch(() => {});
   const sites = started;
   started = new AsyncDisposableStack();
   await sites.disposeAsync();
