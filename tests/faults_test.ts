@@ -96,11 +96,11 @@ async function meet(script: Script, rows: Row[]) {
   return { ...run, script, rows, codes };
 }
 
-let runs: ReturnType<typeof meetAll> | undefined;
+let runs: Promise<Awaited<ReturnType<typeof meet>>[]> | undefined;
 
-/** All rows in seven runs: the huge bodies are for one script only. */
-function meetAll() {
-  return Promise.all([
+/** Meet all rows in seven runs, once: the huge bodies are for one script only. */
+function sharedRuns() {
+  return runs ??= Promise.all([
     ...SCRIPTS.map((script) => meet(script, PROMPT)),
     ...SCRIPTS.map((script) => meet(script, LATE)),
     meet("sequential", HUGE),
@@ -111,12 +111,12 @@ describe("Of the three scripts, among good answers,", () => {
   for (const row of ROWS) {
     const { fault, message, bad } = row;
     it(`${fault}: ${message}`, async () => {
-      runs ??= meetAll();
-      const shared = (await runs).filter(({ rows }) => rows.includes(row));
+      const shared = (await sharedRuns())
+        .filter(({ rows }) => rows.includes(row));
       assertEquals(shared.length, HUGE.includes(row) ? 1 : SCRIPTS.length);
       const codes = codesOf([row]);
       for (const run of shared) {
-        // A run that another row has brought to an end proves nothing of this one.
+        // A run that another row has ended early says nothing of this row.
         const isTold = codes.every((cc) => run.said.has(cc));
         const { script, said, saved, requests } = //
           isTold ? run : await meet(run.script, [row]);
@@ -137,7 +137,7 @@ describe("Of the three scripts, among good answers,", () => {
   }
 
   it("all faults at once add up, at -m 1, 30 and 100", async () => {
-    for (const run of (await (runs ??= meetAll())).slice(0, -1)) {
+    for (const run of (await sharedRuns()).slice(0, -1)) {
       const { script, code, stdout, stderr, codes, said, saved } = run;
       assertEquals([code, stderr], [0, ""], script);
       const { flags, notFound, errors, notFinished } = parseReport(stdout);
@@ -151,7 +151,7 @@ describe("Of the three scripts, among good answers,", () => {
   });
 
   itOnLinux("huge bodies take no more memory than they need", async () => {
-    const { stderr } = (await (runs ??= meetAll())).at(-1)!;
+    const { stderr } = (await sharedRuns()).at(-1)!;
     const [, peak] = stderr.match(/^VmHWM:\s+(\d+) kB$/m) ?? [];
     assert(Number(peak) < 600_000, `${peak} kB`);
   });
