@@ -40,6 +40,7 @@ const codesOf = (rows: Row[]) =>
 
 /** How many requests some faults cost: what began to answer is not asked again. */
 const REQUESTS: Partial<Record<Fault, number>> = {
+  "closed at once": 3,
   "408": 3,
   "short body": 1,
   "429": 1,
