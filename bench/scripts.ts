@@ -20,13 +20,14 @@ let returned = 0;
 
 /**
  * Return a port of 127.0.0.1 on which no program listens, another one each time.
- * It is a random one, so that other checkouts can run at the same time, and it
- * is below the ports that the system gives to outgoing connections.
+ * It is a random one, so that other checkouts can run at the same time. It is
+ * above 10080, which `fetch` refuses, and below the ports that the system gives
+ * to outgoing connections.
  */
 export function freePort(): number {
   // A child process that is just starting may still hold the last ports found.
   while (found.length < returned + 10) {
-    const port = 10_000 + Math.floor(20_000 * Math.random());
+    const port = 11_000 + Math.floor(19_000 * Math.random());
     if (found.includes(port)) continue;
     try {
       Deno.listen({ hostname: "127.0.0.1", port }).close();
