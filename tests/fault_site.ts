@@ -44,11 +44,26 @@ export function flagOf(cc: string): Uint8Array<ArrayBuffer> {
   return latin1(`${head}${block.repeat(26)}\0${image};`);
 }
 
-/** A flag of the most bytes that are taken, with zeros at its end, and `more`. */
-export function bigFlag(cc: string, more = 0): Uint8Array {
-  const flag = new Uint8Array(16 * ZEROS.length + more);
+/** A flag with zeros after its end, up to a length. */
+function longFlag(cc: string, length: number): Uint8Array {
+  const flag = new Uint8Array(length);
   flag.set(flagOf(cc));
   return flag;
+}
+
+/** The most bytes of a body that a script accepts. */
+const MAX_BYTES = 16 * ZEROS.length;
+
+/** The lengths of flags that are longer than the others. */
+const LENGTHS: Record<string, number> = {
+  "big": MAX_BYTES,
+  "tiny chunks": 20_000,
+};
+
+/** The flag that a script saves for a code with a fault. */
+export function savedFlag(cc: string, fault = "good"): Uint8Array {
+  const length = LENGTHS[fault];
+  return length ? longFlag(cc, length) : flagOf(cc);
 }
 
 /** The first part of a flag, up to a byte that looks like its end. */
@@ -190,8 +205,13 @@ const FAULTS = {
     const head = CHUNKED.replace("chunked", "gzip, chunked");
     return [`${head}${body.length.toString(16)}\r\n`, body, "\r\n0\r\n\r\n"];
   },
-  "big": flag("", bigFlag),
-  "too big": flag("", (cc) => bigFlag(cc, 1)),
+  "tiny chunks": ({ cc }) => {
+    const bytes = [...savedFlag(cc, "tiny chunks")];
+    const chunks = bytes.flatMap((byte) => [49, 13, 10, byte, 13, 10]);
+    return [CHUNKED, Uint8Array.from(chunks), "0\r\n\r\n"];
+  },
+  "big": flag("", (cc) => savedFlag(cc, "big")),
+  "too big": flag("", (cc) => longFlag(cc, MAX_BYTES + 1)),
   "gzip bomb": coded("gzip", bomb),
   "endless body": endless(`${OK}\r\n`, [ZEROS]),
   "endless chunks": endless(

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { expandCcArgs } from "../flags2_common.ts";
-import { bigFlag, type Fault, FaultSite, flagOf } from "./fault_site.ts";
+import { type Fault, FaultSite, savedFlag } from "./fault_site.ts";
 import {
   itOnLinux,
   outcome,
@@ -30,7 +30,7 @@ type Row = typeof ROWS[number];
 const FAULTS = Object.fromEntries(ROWS.map(({ bad, fault }) => [bad, fault]));
 const LATE = ROWS.filter(({ message }) => message.startsWith("Timed out"));
 const HUGE = ROWS.filter(({ fault, message }) =>
-  fault === "big" || message === "Body larger than 16 MB"
+  /^(big|tiny chunks)$/.test(fault) || message === "Body larger than 16 MB"
 );
 const PROMPT = ROWS.filter((row) => ![...LATE, ...HUGE].includes(row));
 
@@ -79,7 +79,7 @@ async function download(
     .map(([, good, bad, message]) => [good ?? bad!, message!] as const);
   const saved = (await folder.list()).map((name) => {
     const cc = name.replace(/\.gif$/, "").toUpperCase();
-    const flag = site.faults[cc] === "big" ? bigFlag(cc) : flagOf(cc);
+    const flag = savedFlag(cc, site.faults[cc]);
     const bytes = Deno.readFileSync(`${cwd}/downloads/${name}`);
     return [cc, Buffer.compare(bytes, flag) ? "broken" : "whole"] as const;
   });
