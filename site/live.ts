@@ -54,11 +54,7 @@ export class Live {
   /** Each picture begins with these words about the site. */
   constructor(readonly site: string) {}
 
-  /**
-   * Report a request to the watchers, and its answer or that the client gave up.
-   *
-   * @returns The answer.
-   */
+  /** Respond to a request, and report it and its end to the watchers. */
   async track(
     cc: string,
     request: Request,
@@ -98,7 +94,7 @@ export class Live {
     this.#timer ??= setTimeout(() => this.#send(), GATHERING);
   }
 
-  /** The index in the picture of the first event of a request's run. */
+  /** Find the index in the picture of the first event of a request's run. */
   #startOfRun({ cc, at }: LiveEvent): number {
     const { length } = this.#picture;
     const pause = this.#inFlight > 1
@@ -133,10 +129,7 @@ export class Live {
     return `event: picture\ndata: ${data}\n\n${events}`;
   }
 
-  /**
-   * Answer with a stream of the events of the latest run and of all later ones.
-   * An event `picture` begins each run, with the site's clock and words about it.
-   */
+  /** Stream the picture and all later events; `picture` begins each run's. */
   watch(): Response {
     this.#send(); // The others have not seen all events of the picture yet.
     const { readable, writable } = new TransformStream<
@@ -154,10 +147,9 @@ export class Live {
   }
 
   /**
-   * Send what the watchers have not been sent yet, and close their streams.
+   * Send all events that the watchers lack, and close their streams.
    *
-   * @returns Fulfilled when the server has read all streams to the end; a client
-   *   that does not read is not waited for.
+   * @returns Fulfilled when the streams are read to the end, or after 0.2 s.
    */
   async end(): Promise<void> {
     this.#hasEnded = true;

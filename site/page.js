@@ -70,7 +70,7 @@ function showTiles(requests) {
   }
 }
 
-/** Say in words how the run goes, or went, and whether the site is there. */
+/** Report in words on the run, and on a site that has ended. */
 function say(counts, most, isBusy) {
   const outcomes = Object.entries(OUTCOMES).map(([kind, words]) => {
     const count = counts[kind];
@@ -156,7 +156,8 @@ function drawLanes(requests, lanes, now) {
       context.fillRect(left, y + from * h, w, (to - from) * h);
     }
     if (parts.length === 0) {
-      context.strokeRect(left + 0.5, y + 0.5, w - 1, h - 1);
+      const line = context.lineWidth = Math.min(1, w / 3);
+      context.strokeRect(left + line / 2, y + 0.5, w - line, h - 1);
     }
     if (h < 16 || w < 28) continue;
     context.fillStyle = /flag|error/.test(kind) ? paper : ink;

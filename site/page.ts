@@ -34,16 +34,15 @@ export function answerPage(path: string, live: Live): Response | undefined {
 
 /** Say in a sentence or two what a site does to the requests. */
 export function describe({ errorShare, lateShare, delay }: Site): string {
-  const fates: [share: number, verb: string, when: string][] = [
-    [errorShare, "fails", ""],
-    [lateShare, "answers", ` after ${delay} s`],
-    [1 - errorShare - lateShare, "answers", " at once"],
-  ];
-  const parts = fates.map(([share, verb, when]) => {
-    const percent = Math.round(1000 * share) / 10;
-    if (percent === 0) return "";
-    return `${verb} ${percent < 100 ? `${percent}%` : "every request"}${when}`;
-  }).filter(Boolean);
+  const percent = (share: number) => Math.round(1000 * share) / 10;
+  const of = (share: number) =>
+    share < 1 ? `${percent(share)}%` : "every request";
+  const rest = 1 - errorShare - lateShare;
+  const parts = [
+    errorShare > 0 && `fails ${of(errorShare)}`,
+    lateShare > 0 && `answers ${of(lateShare)} after ${delay} s`,
+    percent(rest) > 0 && `answers ${of(rest)} at once`,
+  ].filter((part) => part !== false);
   const whose = parts[1] ? "Of all requests, this site" : "This site";
   const why = errorShare || lateShare
     ? ""

@@ -49,12 +49,10 @@ export function serveSite(
   const { port } = site;
   const live = new Live(describe(site));
   const respond = (path: string, name?: string) => {
-    const chance = draw(path, site.seed);
     const { errorShare, lateShare } = site;
-    if (chance < errorShare) {
-      const error = ERRORS[Math.floor(chance / errorShare * ERRORS.length)];
-      return answerStatus(error!);
-    }
+    const chance = draw(path, site.seed);
+    const error = ERRORS[Math.floor(chance / errorShare * ERRORS.length)];
+    if (error) return answerStatus(error);
     const answer = () => name ? answerFile(FLAGS, name) : answerStatus(404);
     if (chance >= errorShare + lateShare) return answer();
     // A site that ends answers at once.
