@@ -1,7 +1,8 @@
 /**
  * The chapter's race: the three scripts for all codes on the DELAY site, each in
  * a terminal, with their times as a table in Markdown and what they drew as a
- * film; then what a server sees of them, as lanes.
+ * film; then what a server sees of them, as lanes. This takes a minute, and needs
+ * `script(1)` of util-linux.
  *
  * @module
  */
