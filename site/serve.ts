@@ -27,7 +27,7 @@ const FLAG = /^\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 const PATIENCE = 500;
 
 const servers: Promise<void>[] = [];
-let threadSignal = new AbortController().signal;
+let threadSignal: AbortSignal = new AbortController().signal;
 
 /** Initialize a thread: its signal ends its sites. */
 export function endWith(signal: AbortSignal): void {
@@ -42,10 +42,7 @@ export function endWith(signal: AbortSignal): void {
  * @throws {Deno.errors.AddrInUse} If the port is in use.
  * @throws {Deno.errors.PermissionDenied} If Windows reserves the port.
  */
-export function serveSite(
-  site: Site,
-  signal: AbortSignal = threadSignal,
-): void {
+export function serveSite(site: Site, signal = threadSignal): void {
   const { port } = site;
   const live = new Live(describe(site));
   const respond = (path: string, name?: string) => {
@@ -102,10 +99,8 @@ function checkFlags(host: string): void {
       missing.delete(name.toUpperCase());
     }
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) {
-      const [why] = (error as Error).message.split(" (os error");
-      return showLine(`*** ${host} cannot list flags/: ${why}`, Deno.stderr);
-    }
+    const { message } = error as Error;
+    return showLine(`*** ${host} cannot list flags/: ${message}`, Deno.stderr);
   }
   if (missing.size === 0) return;
   const share = `${missing.size} of the ${codes.length} flags`;
@@ -126,11 +121,7 @@ export async function untilEnded(): Promise<void> {
  * opened. The connections that it has accepted live on.
  */
 function keepServing(
-  { signal, ...address }: {
-    hostname: string;
-    port: number;
-    signal: AbortSignal;
-  },
+  { signal, ...address }: Deno.ServeTcpOptions & { signal: AbortSignal },
   handler: (request: Request) => Response | Promise<Response>,
 ): void {
   const serve = () => {
@@ -200,12 +191,10 @@ function main(): void {
   using _ = abortOnInterrupt(stop);
   for (const label of words.length > 0 ? words : LABELS) {
     const site = { ...SITES[label]!, delay, seed };
-    // A failed request is not delayed.
-    const shares = {
-      errorShare: errors,
-      lateShare: Math.min(late, 1 - errors),
-    };
-    if (label === "ERROR") Object.assign(site, shares);
+    const lateShare = Math.min(late, 1 - errors); // A failed request is not delayed.
+    if (label === "ERROR") {
+      Object.assign(site, { errorShare: errors, lateShare });
+    }
     try {
       serveSite(site, stop.signal);
     } catch (error) {

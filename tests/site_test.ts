@@ -145,7 +145,7 @@ describe("a site", () => {
     const remove = (path: string) => Deno.remove(path, { recursive: true });
     const table = [
       [() => remove(`${flags}/br`), "is missing 1 of the 194 flags; add them"],
-      [() => remove(flags), "is missing 194 of the 194 flags; add them"],
+      [() => remove(flags), "cannot list flags/: "],
       [() => Deno.writeTextFile(flags, ""), "cannot list flags/: "],
     ] as const;
     for (const [break_, expected] of table) {
