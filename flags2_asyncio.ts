@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run -P
 /**
  * Download flags of countries asynchronously on one thread, with error handling
- * and a progress bar. What waits is a promise, not a thread.
+ * and a progress bar. A request that waits is a promise, not a thread.
  *
  * ```
  * $ deno run -P flags2_asyncio.ts -s ERROR -al 100 -m 100
@@ -36,7 +36,7 @@ import { tqdm } from "./lib/tqdm.ts";
 const DEFAULT_CONCUR_REQ = 5;
 const MAX_CONCUR_REQ = 1000;
 
-/** Many requests at a time, on one thread. */
+/** Download many flags at a time, on one thread. */
 export async function downloadMany( // (1)
   ccList: string[],
   baseUrl: string,

@@ -73,11 +73,11 @@ function newRun(id = ""): Omit<Run, "restartServer"> {
 /** The state of the whole run, not of one country code; each `main` resets it. */
 export const run: Run = {
   ...newRun(),
-  // Not outside `main`, which ends the sites that were started.
+  // Only during `main`, because `main` ends the sites that it starts.
   restartServer: async (url) => !!run.id && await ensureSite(url, run.signal),
 };
 
-/** Initialize a thread: its `run` gets the state and the abort of the process's. */
+/** Initialize a thread: its `run` gets the process's state and a signal of the pool. */
 export function joinRun(state: Partial<Run>, signal: AbortSignal): void {
   Object.assign(run, state, { signal });
 }
@@ -94,7 +94,7 @@ export const threadOptions = (): Omit<ThreadPoolOptions, "maxWorkers"> => ({
  * Fetch one flag; errors are left to the caller.
  *
  * @throws {HTTPError} If the status is not 200.
- * @throws {ConnectionError} If no answer comes in time, or the answer is not a GIF.
+ * @throws {ConnectionError} If the request fails, or its body is not a whole GIF.
  */
 export async function getFlag(
   baseUrl: string,
@@ -300,7 +300,7 @@ export async function main(
     const { ok, not_found, error } = counter;
     const notFinished = ccList.length - (ok + not_found + error);
     printLine(finalReport(counter, notFinished, elapsed));
-    if (notFinished) throw new SystemExit("some codes are unaccounted for");
+    if (notFinished) throw new SystemExit("some codes were not counted");
   } catch (error) {
     run.abort(error);
   } finally {

@@ -32,7 +32,7 @@ import { tqdm } from "./lib/tqdm.ts";
 const DEFAULT_CONCUR_REQ = 1;
 const MAX_CONCUR_REQ = 1;
 
-/** One request at a time. */
+/** Download the flags one after the other. */
 export async function downloadMany(
   ccList: string[],
   baseUrl: string,

@@ -36,7 +36,7 @@ import { asCompleted, type Future, ThreadPoolExecutor } from "./lib/futures.ts";
 const DEFAULT_CONCUR_REQ = 30; // (4)
 const MAX_CONCUR_REQ = 1000; // (5)
 
-/** Many requests at a time, on a few threads. */
+/** Download many flags at a time, on a few threads. */
 export async function downloadMany(
   ccList: string[],
   baseUrl: string,

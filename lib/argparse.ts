@@ -19,7 +19,7 @@ export interface Type<Value> {
   read(word: string): Value | undefined;
 }
 
-/** An option. */
+/** An option of a program. */
 export interface Option {
   /** The short name, followed by the name of the value if it takes one: `-l N`. */
   flag: `-${string}`;
@@ -41,7 +41,7 @@ export type Parsed<T extends Record<string, Option>> =
   }
   & { help: boolean; _: string[] };
 
-/** A program, except for its options. */
+/** The description of a program and its positional arguments. */
 export interface Program {
   /** The text below the usage line. */
   description: string;
@@ -137,7 +137,9 @@ export class ArgumentParser<const T extends Record<string, Option>> {
           values.find((value) => value !== true);
         parsed[name] = values.length > 0;
         if (text === undefined) continue;
-        throw new UsageError(`${what} takes no value, not ${quote(`${text}`)}`);
+        throw new UsageError(
+          `${what} takes no value, but has ${quote(`${text}`)}`,
+        );
       }
       if (values.includes("")) throw new UsageError(`${what} needs a value`);
       const last = values.at(-1) as string | undefined; // The last value counts.
@@ -146,7 +148,9 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     // parseArgs reads -a true as -a, and makes numbers of some words.
     const texts = [_, ...Object.values(read)].flat();
     if (options.includes("true") && !texts.includes("true")) {
-      throw new UsageError("true is not the value of an option");
+      throw new UsageError(
+        "unexpected true: the option before it takes no value",
+      );
     }
     const words = _.map((word) => options.find((arg) => word == arg)!);
     for (const word of words) this.#rejectDash(word);
@@ -156,7 +160,7 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     return parsed as Parsed<T>;
   }
 
-  /** Reject an option that was typed with a printed dash. */
+  /** Reject an option that was typed with a dash instead of a hyphen. */
   #rejectDash(word: string): void {
     const text = word.match(/^[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+(.+)/s)
       ?.[1];
@@ -186,7 +190,7 @@ function parseValue(word: string, what: string, type?: Type<unknown>): unknown {
   throw new UsageError(`${what} must be ${type.rule}, not ${quote(word)}`);
 }
 
-/** The type of a number in decimal notation that passes a test. */
+/** Return the type of a number in decimal notation that passes a test. */
 export function number(
   rule: string,
   test: (number: number) => boolean,
@@ -198,14 +202,14 @@ export function number(
   return { rule, read };
 }
 
-/** The type of a word from a list, which may be typed in any case. */
+/** Return the type of a word from a list, which may be typed in any case. */
 export function oneOf(choices: readonly string[]): Type<string> {
   const read = (word: string) =>
     choices.find((choice) => choice.toUpperCase() === word.toUpperCase());
   return { rule: `one of ${choices.join(", ")}`, read };
 }
 
-/** The type of such a word or the URL of a folder, without a slash at its end. */
+/** Return a type that also accepts the URL of a folder, and removes slashes at its end. */
 export function urlOr({ rule, read }: Type<string>): Type<string> {
   const readUrl = (word: string) => {
     const { origin, pathname, href = "" } = URL.parse(word) ?? {};

@@ -1,5 +1,5 @@
 /**
- * The end of a program, with the status that a shell expects and a message.
+ * The end of a program, with the exit status that a shell expects and a message.
  *
  * @module
  */
@@ -8,12 +8,12 @@ import { red } from "@std/fmt/colors";
 import { UsageError } from "./argparse.ts";
 import { colored, isTerminal, showLine } from "./terminal.ts";
 
-/** The signals that end a run, with their statuses: 128 and the number. */
+/** The signals that end a run, with their exit statuses: 128 plus the number. */
 const EXIT_STATUS = { HUP: 129, INT: 130, QUIT: 131, TERM: 143, BREAK: 149 };
 
-/** Python's `SystemExit`: ends the program with a status and an optional message. */
+/** Python's `SystemExit`: ends the program with an exit status and a message, if any. */
 export class SystemExit extends Error {
-  /** The process's status is 1 by default. */
+  /** The exit status is 1 by default. */
   constructor(message: string, readonly exitStatus = 1) {
     super(message);
   }
@@ -28,7 +28,7 @@ let isListening = false;
  * Abort a run at the first Ctrl-C (or SIGTERM and the like) with a
  * {@linkcode SystemExit}, and end the process at the second one.
  *
- * @param cleanUp Called before the process is ended.
+ * @param cleanUp Called before a second signal ends the process.
  * @returns A resource: after its `using` block, the first Ctrl-C ends the process.
  */
 export function abortOnInterrupt(
@@ -42,7 +42,7 @@ export function abortOnInterrupt(
 
 function listen(): void {
   isListening = true;
-  // As process 1 of a container, the runtime would crash at a signal after its end.
+  // As process 1 of a container, the runtime would crash on a signal while it exits.
   addEventListener("beforeunload", () => Deno.exit());
   for (const [name, exitStatus] of Object.entries(EXIT_STATUS)) {
     const signal = `SIG${name}` as Deno.Signal;
@@ -74,9 +74,9 @@ const BUG = /^(Range|Reference|Syntax|Type)?Error$/;
 const OS_ERROR = / \(os error \d+\)/;
 
 /**
- * Report on standard error why a program ends, and set its exit status: 2 for an
- * invalid command line, with the usage, 130 after Ctrl-C, otherwise 1. A bug in the
- * program is reported with its stack, as in Python.
+ * Report on standard error why a program ends, and set its exit status: that of a
+ * `SystemExit` (130 after Ctrl-C), 2 and the usage for an invalid command line,
+ * otherwise 1. A bug in the program is reported with its stack, as in Python.
  */
 export function reportError(error: unknown, usage: string): void {
   const status = error instanceof UsageError ? 2 : 1;
@@ -90,5 +90,5 @@ export function reportError(error: unknown, usage: string): void {
     : isBug
     ? Deno.inspect(error, { colors: isTerminal(Deno.stderr) && !Deno.noColor })
     : colored(red, `*** ${message.replace(OS_ERROR, "")}`, Deno.stderr);
-  showLine(text, Deno.stderr); // If this fails, the status still shows the failure.
+  showLine(text, Deno.stderr); // If this fails, the exit status still shows it.
 }

@@ -49,12 +49,12 @@ export class Future<R> {
     return this.cancelled;
   }
 
-  /** Whether the call has returned, raised an error or been cancelled. */
+  /** True once the call has returned, thrown an error or been cancelled. */
   get done(): boolean {
     return this.#state !== "pending" && this.#state !== "running";
   }
 
-  /** Whether the future was cancelled, or its call threw an `AbortError`. */
+  /** True once the future is cancelled or its call has thrown an `AbortError`. */
   get cancelled(): boolean {
     return this.#state === "cancelled";
   }
@@ -101,7 +101,7 @@ export class Future<R> {
  * Yield futures in the order of their completion, each one once. Cancelled futures
  * are skipped. (Python yields them, and their results throw.)
  *
- * @param futures Futures, or what {@linkcode nextDone} makes of them.
+ * @param futures Futures, or an asynchronous iterable that yields them as they are done.
  */
 export async function* asCompleted<F extends Future<unknown>>(
   futures: Iterable<F> | AsyncIterable<F>,
@@ -113,8 +113,8 @@ export async function* asCompleted<F extends Future<unknown>>(
 }
 
 /**
- * Return a function to call with one future after another: its n-th call promises
- * the n-th of these futures to be done.
+ * Return a function to call once with each future. Its n-th call returns a promise of
+ * the n-th of these futures to finish.
  */
 export function nextDone<F extends Future<unknown>>(): (
   future: F,
@@ -152,10 +152,10 @@ type Calls = Map<number, PromiseWithResolvers<unknown>>;
 // deno-lint-ignore no-explicit-any
 type Exports = Record<string, any>;
 
-/** Break the pool of a thread that does what only the main program may. */
+/** Break the pool of a thread that may not do this, and return the error to throw. */
 export function refuseOnThread(): Error {
-  const why =
-    "put this under if (import.meta.main): a thread imports this module, too";
+  const why = "call main() and create pools under if (import.meta.main): " +
+    "each thread imports this module, too";
   const answer: Answer = { why, isBroken: true };
   (globalThis as unknown as Partial<Worker>).postMessage?.(answer);
   return new Error(why);
@@ -167,7 +167,7 @@ export function refuseOnThread(): Error {
  *
  * A worker is a slot of the pool, not a thread: a thread of JavaScript has an event
  * loop and keeps many calls in flight. The pool starts a thread when all others are
- * busy, up to four and never more than cores. Threads inherit the permissions of the
+ * busy, up to four but not more than the machine has cores. Threads inherit the permissions of the
  * process, and each imports the module for itself. A pool for functions of the main
  * module therefore belongs under `if (import.meta.main)`. Idle threads end after 100
  * ms: a pool that is not closed does not keep the program alive.
@@ -196,8 +196,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   #calls = 0;
 
   /**
+   * Create a pool; calls start its threads. A thread of the same module may not.
    * @throws {RangeError} If `maxWorkers` is not a whole number >= 1.
-   * @throws {Error} On a thread that imports the same module, like all its threads.
    */
   constructor(options: ThreadPoolOptions) {
     const { maxWorkers, signal } = options;
@@ -215,7 +215,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       start: (controller) => void (this.#queue = controller),
     });
     this.#drained = drain(queue, maxWorkers);
-    // The main module is imported once it has ended; it may be waiting for this pool.
+    // The main module is imported when its code has run, which may wait for this pool.
     const imported = import(module).catch(() => ({}));
     if (module !== Deno.mainModule) this.#exports = imported;
     else imported.then((exports) => this.#exports = exports);
@@ -226,7 +226,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
    *
    * Arguments and result are copied as by `structuredClone`. An error comes back
    * with its fields, and with its class if the module or the runtime exports that.
-   * (Classes of the main module are known when it has ended: call `main()` without
+   * (Classes of the main module are known when its code has run: call `main()` without
    * `await` there.)
    *
    * @throws {Error} If the pool is shut down or broken.
@@ -329,9 +329,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const thread = new Worker(url, { type: "module", name: module });
     const calls: Calls = new Map();
     this.#threads.set(thread, calls);
-    let isReady = false; // Otherwise further threads would fail to start as well.
     thread.onmessage = async ({ data }: MessageEvent<Answer>) => {
-      isReady = true;
       const { id = NaN, value, thrown, why, isBroken } = data;
       if (why) return this.#end(thread, why, isBroken);
       const call = calls.get(id);
@@ -342,7 +340,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     };
     thread.onerror = (event) => {
       event.preventDefault();
-      this.#end(thread, event.message, !isReady);
+      // Without a file name, worker.ts could not be loaded: no thread would start.
+      this.#end(thread, event.message, event.filename === "");
     };
     if (signal?.aborted) thread.postMessage({});
     if (initializer) {

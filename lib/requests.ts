@@ -17,11 +17,11 @@ export class HTTPError extends Error {
 }
 HTTPError.prototype.name = "HTTPError";
 
-/** A request without a whole answer in time; the message says why. */
+/** A request without a usable answer in time; the message says why. */
 export class ConnectionError extends Error {}
 ConnectionError.prototype.name = "ConnectionError";
 
-/** An answer. */
+/** What `get` returns, for any status. */
 export interface Reply {
   /** Status code. */
   status: number;
@@ -33,17 +33,17 @@ export interface Reply {
 
 /** Options of a request. */
 export interface RequestOptions {
-  /** Seconds for the whole request: headers and body, redirects and further tries. */
+  /** Seconds for the whole request: headers and body, redirects and retries. */
   timeout: number;
   /** Aborts the request. */
   signal: AbortSignal;
-  /** Called if a connection is refused: whether a server listens there now. */
+  /** Called if a connection is refused; resolves to true if a server listens now. */
   restartServer?: (url: string) => Promise<boolean>;
 }
 
 /**
- * Matches the errors of `fetch` after a connection was made. (A server that is ending
- * resets it earlier.) The system's own texts are in the user's language.
+ * Matches the errors of `fetch` once a connection was made, and resets by a server that
+ * is shutting down (by number, because the system's texts are localized).
  */
 const LOST =
   /^(fetch failed|error sending)(?!.*client error \(Connect\))|\(os error (54|104|1005[34])\)$/s;
@@ -55,7 +55,7 @@ const MAX_TRIES = 3, MAX_BYTES = 16 * 1024 * 1024;
  * GET a URL.
  *
  * @returns The answer, whatever its status, after redirects.
- * @throws {ConnectionError} If no whole answer comes in time, or too long a one.
+ * @throws {ConnectionError} If no complete answer arrives in time, or one over 16 MB.
  * @throws {DOMException} An `AbortError`, after `signal`.
  */
 export async function get(
@@ -86,10 +86,10 @@ export async function get(
 }
 
 /**
- * Fetch a URL. Try again if the request failed before an answer (RFC 9110, 9.2.2),
- * unless no connection could be made, or if the answer is 408 (15.5.9): a server may
- * close an idle connection just as it is used once more. Each further try has its own
- * connection, because other idle ones may be dead, too.
+ * Fetch a URL, and retry if the connection failed before an answer (RFC 9110, 9.2.2) or
+ * the answer is 408 (15.5.9). Both happen if a server closes an idle connection just as
+ * the client reuses it. Each retry has its own connection, because other idle ones may
+ * be dead, too.
  */
 async function fetchWithRetries(
   url: string,
@@ -113,7 +113,7 @@ async function fetchWithRetries(
   }
 }
 
-/** The body, decoded. */
+/** Read and decode the body. */
 async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   const { body, headers } = response;
   // Reading at once is faster than by chunks, if the length can be trusted.
@@ -160,9 +160,9 @@ function explain(error: unknown): string {
 }
 
 /**
- * Make localhost bypass any proxy set in the environment, from now on and on threads
- * started later. The runtime reads NO_PROXY at a thread's first `fetch`. Without
- * permission to set NO_PROXY, nothing changes.
+ * Make localhost bypass any proxy set in the environment. Call this before the first
+ * `fetch`, which is when the runtime reads NO_PROXY; threads started later inherit the
+ * setting. Without permission to set NO_PROXY, nothing changes.
  */
 export function exemptLocalhost(): void {
   const granted = ["NO_PROXY", "no_proxy"]

@@ -1,7 +1,7 @@
 /**
- * Types of the @std functions in use, as JSR has them: npm has JavaScript only.
- * deno.json names this file. The `*` makes a declaration a fallback: with @std from
- * JSR its own types are read.
+ * Types of the @std functions in use, because the npm mirror contains only JavaScript.
+ * deno.json names this file. The `*` makes a declaration a fallback: with @std from JSR,
+ * JSR's types are used.
  */
 
 declare module "@std/async/delay*" {

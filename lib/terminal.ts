@@ -79,14 +79,14 @@ export function printLine(line: string, stream: Stream = Deno.stdout): void {
   write(`${line}\n`, stream);
 }
 
-/** Write a progress line or bar; errors in writing are ignored. */
+/** Write text; errors in writing are ignored. */
 export function show(text: string, stream: Stream = Deno.stdout): void {
   try {
     write(text, stream);
   } catch { /* The disk is full, or the window is closed. */ }
 }
 
-/** Write a progress line and its end. */
+/** Write a line; errors in writing are ignored. */
 export function showLine(line: string, stream: Stream = Deno.stdout): void {
   show(`${line}\n`, stream);
 }

@@ -25,7 +25,7 @@ export interface Meter {
   elapsed: number;
   /** The most characters of the text; by default the bar is ten wide. */
   columns?: number | undefined;
-  /** Whether to draw with `#` instead of blocks. */
+  /** True to draw with `#` instead of blocks. */
   ascii?: boolean | undefined;
 }
 
@@ -144,10 +144,10 @@ function startBar(
 
 /**
  * Show a progress bar for a `for` loop over an iterable, or for a `for await` loop over
- * an asynchronous one: callouts (3) and (12). As in Python, the bar is drawn when an
+ * an asynchronous one: callouts (3), (12), and (5) of 18.4. As in Python, the bar is drawn when an
  * item is done, not while the loop waits for one.
  *
- * @example The chapter's first
+ * @example The chapter's first example
  * ```ts
  * import { tqdm } from "./tqdm.ts";
  * import { delay } from "@std/async/delay";

@@ -39,7 +39,6 @@ let exports: Exports = {};
 let ready = import(thread.name).then((module) => exports = module);
 ready.catch(() => {}); // Each call reports this error.
 
-post({}); // The thread is ready.
 thread.onmessage = async ({ data }: MessageEvent<Call>) => {
   const { id, name = "", text, args = [], isInitial } = data;
   if (id === undefined) return controller.abort();
@@ -49,8 +48,8 @@ thread.onmessage = async ({ data }: MessageEvent<Call>) => {
       return fn(...args, ...isInitial ? [controller.signal] : []);
     }
     throw new TypeError(
-      `this ${name || text} is not exported by ${thread.name}: ` +
-        'export it there, or give the pool the URL of its "module"',
+      `the function ${name || text} is not exported by ${thread.name}: ` +
+        'export it there, or set the option "module" to the URL of its module',
     );
   });
   if (isInitial) ready = result;

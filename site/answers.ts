@@ -13,7 +13,7 @@ const TYPES: Record<string, string> = {
   json: "application/json",
 };
 
-/** Milliseconds between two times that a disk can tell apart; FAT has the fewest. */
+/** The coarsest resolution of file times, in milliseconds: that of FAT. */
 const TICK = 2000;
 
 /** Files by their paths, with their time and size when they were read. */

@@ -52,7 +52,7 @@ export function serveSite(site: Site, signal = threadSignal): void {
     if (error) return answerStatus(error);
     const answer = () => name ? answerFile(FLAGS, name) : answerStatus(404);
     if (chance >= errorShare + lateShare) return answer();
-    // A site that ends answers at once.
+    // A site that is shutting down does not wait before it answers.
     return delay(1000 * site.delay, { signal }).catch(() => {}).then(answer);
   };
   const handler = (request: Request): Response | Promise<Response> => {
@@ -116,9 +116,9 @@ export async function untilEnded(): Promise<void> {
 }
 
 /**
- * Call `Deno.serve` until the signal, which shuts the server down. By itself it ends at
- * the first connection that it cannot accept, for example if no more files can be
- * opened. The connections that it has accepted live on.
+ * Keep a server running until the signal is aborted. By itself, `Deno.serve` stops at
+ * the first connection that it cannot accept, for example because too many files are
+ * open. Accepted connections are not affected.
  */
 function keepServing(
   { signal, ...address }: Deno.ServeTcpOptions & { signal: AbortSignal },

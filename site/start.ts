@@ -59,13 +59,15 @@ async function startUnlessThere(
   if (!site) { // The port is taken. Windows may try [::1] for 2 s first.
     if (await findServer(port, signal, 10 * PATIENCE) !== "silent") return true;
     throw new SystemExit(
-      `The server at localhost:${port} does not accept connections`,
+      `The server at localhost:${port} does not accept connections: end it`,
     );
   }
   started.use(site);
   if (await findServer(port, signal) === "none") {
     throw new SystemExit(
-      `localhost is not at ${HOSTS.join(" or ")}, where the ${label} site is`,
+      `localhost does not resolve to ${
+        HOSTS.join(" or ")
+      }: check the hosts file`,
     );
   }
   showLine(`Started the ${label} site for this run.`, Deno.stderr);

@@ -254,9 +254,9 @@ describe("ThreadPoolExecutor", () => {
       const { message } = await assertRejects(
         () => resultOf(executor.submit<[number], unknown>(other, 1)),
         TypeError,
-        `is not exported by ${module}: export it there, or give the pool`,
+        `is not exported by ${module}: export it there, or set the option`,
       );
-      assertStringIncludes(message, `this ${other.name || other} is not`);
+      assertStringIncludes(message, `the function ${other.name || other} is not`);
     }
   });
 

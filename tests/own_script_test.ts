@@ -174,7 +174,7 @@ main();`;
       assertEquals(code, 1);
       assertMatch(
         stderr,
-        /^error: .*put this under if \(import\.meta\.main\): /,
+        /^error: .*under if \(import\.meta\.main\): /,
       );
     }
   });

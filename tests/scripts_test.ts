@@ -215,12 +215,12 @@ main(async () => {
     assertEquals(code, 1);
     assertMatch(
       stderr,
-      /^\*\*\* .*put this under if \(import.meta.main\).*\n$/,
+      /^\*\*\* .*under if \(import.meta.main\).*\n$/,
     );
   });
 
   const none = /will be used\.\n$/;
-  const uncounted = /^\*\*\* some codes are unaccounted for\n$/;
+  const uncounted = /^\*\*\* some codes were not counted\n$/;
   const table: [style: string, stdout: RegExp, stderr: RegExp][] = [
     ["throw new common.HTTPError(503, 'Busy')", none, /^\*\*\* 503 Busy\n$/],
     ["throw new common.ConnectionError('Late')", none, /^\*\*\* Late\n$/],

@@ -33,7 +33,7 @@ describe("when a server at a site's port takes no connection, a script", () => {
       if (connected.status === "fulfilled") connected.value.close();
     }
     const message =
-      `The server at localhost:${port} does not accept connections`;
+      `The server at localhost:${port} does not accept connections: end it`;
     assertEquals([code, stderr], [1, `*** ${message}\n`]);
     assert(!stdout.includes("downloaded"), stdout);
   });
@@ -95,7 +95,7 @@ describe("when localhost is elsewhere, a script", () => {
       const [hosts, message] of [
         [
           "127.0.0.2 localhost",
-          "localhost is not at 127.0.0.1 or [::1], where",
+          "localhost does not resolve to 127.0.0.1 or [::1]: ",
         ],
         ["127.0.0.1 nowhere", "localhost cannot be reached: "],
       ] as const
