@@ -1,6 +1,6 @@
 /**
- * What a server sees of the three styles: each request a bar on a lane, lanes as
- * many as are in flight at a time, all runs on one axis of time.
+ * The requests of the three styles, as a server sees them: a bar for each, on as
+ * many lanes as requests are in flight, all runs on one axis of time.
  *
  * @module
  */
@@ -47,7 +47,7 @@ export async function watch(
     if (events.length < 2 * codes) continue; // Two for each code.
     return { of, ...layOut(events.map(([, json]) => JSON.parse(json!))) };
   }
-  throw new SystemExit("the site has stopped telling");
+  throw new SystemExit("the site sent too few events");
 }
 
 /** What can become of a request, and the words for that. */
@@ -80,7 +80,8 @@ export function lanes(runs: Run[]): string {
   const key = "A bar is one request, from the question to the answer. Bars " +
     "below each other are in flight together.";
   const longest = Math.max(...runs.map(lasted));
-  const scale = (WIDTH - 2 * MARGIN) / longest;
+  const width = WIDTH - 2 * MARGIN;
+  const scale = width / longest;
   const bars: string[] = [];
   let y = HEAD;
   for (const run of runs) {
@@ -89,12 +90,11 @@ export function lanes(runs: Run[]): string {
         `<tspan class="script">${run.of[0]}</tspan> ${caption(run)}</text>`,
     );
     y += CAPTION;
-    const width = WIDTH - 2 * MARGIN;
     for (const bar of toBars(run.requests, lasted(run), scale, width)) {
       const { cc, kind, lane, left, right } = bar;
       const [x, top] = [MARGIN + left, y + LANE * lane];
-      bars.push(rect(kind, x, top, right - left, LANE - 1));
-      if (right - left < 20) continue;
+      bars.push(barOf(kind, x, top, right - left));
+      if (right - left < 18) continue;
       const middle: [number, number] = [x + (right - left) / 2, top + 12];
       bars.push(text(`code ${kind}`, middle, cc.toUpperCase()));
     }
@@ -107,8 +107,8 @@ export function lanes(runs: Run[]): string {
   });
   const heading = text("title", [MARGIN, 22], title);
   const legend = FATES.map(([kind, words], i) => {
-    const x = MARGIN + [0, 70, 165][i]!;
-    return rect(kind, x, 52, 11, 11) + text("ink", [x + 17, 62], words);
+    const x = MARGIN + [0, 75, 175][i]!;
+    return barOf(kind, x, 50, 14) + text("ink", [x + 20, 62], words);
   });
   const description = runs.map((run) =>
     `${run.of[0]} ${caption(run)}. ${barsOf(run)}`
@@ -119,6 +119,13 @@ export function lanes(runs: Run[]): string {
     STYLE,
     [heading, text("dim", [MARGIN, 42], key), ...legend, ...axis, ...bars],
   );
+}
+
+/** A bar; two lines in that of an error show it without colours, too. */
+function barOf(kind: Kind, x: number, y: number, width: number): string {
+  const lines = kind === "error" ? [y + 2, y + LANE - 4] : [];
+  return rect(kind, x, y, width, LANE - 1) +
+    lines.map((line) => rect("ground", x, line, width, 1)).join("");
 }
 
 /** Milliseconds from the first question to the last answer. */
@@ -139,13 +146,14 @@ function caption(run: Run): string {
   }`;
 }
 
-/** `10 lanes, 2 to 3 bars on each.` */
+/** `2 to 3 bars on each of 10 lanes.` */
 function barsOf({ requests, lanes }: Run): string {
   const bars = Array<number>(lanes).fill(0);
   for (const { lane } of requests) bars[lane]!++;
-  const [least, most] = [Math.min(...bars), Math.max(...bars)];
-  const each = least < most ? `${least} to ${most}` : `${most}`;
+  const each = [...new Set([Math.min(...bars), Math.max(...bars)])].join(
+    " to ",
+  );
   return lanes > 1
-    ? `${lanes} lanes, ${each} bars on each.`
-    : `1 lane, ${each} bars.`;
+    ? `${each} bars on each of ${lanes} lanes.`
+    : `${each} bars.`;
 }

@@ -166,9 +166,10 @@ describe("the lanes", () => {
     assert(run.requests.every(({ from, to }) => to! - from > 450));
     const svg = lanes([run]);
     assertWellFormed(svg);
-    assertEquals(svg.match(/<rect class="flag" .*? height="15"/g)?.length, 4);
+    // One is that of the legend.
+    assertEquals(svg.match(/<rect class="flag" .*? height="15"/g)?.length, 5);
     assertMatch(svg, /on DELAY, 3 at a time: [\d.]+ s, 4 flags, 3 not found</);
-    assertMatch(svg, /3 not found\. 3 lanes, 2 to 3 bars on each\.<\/desc>/);
+    assertMatch(svg, /3 not found\. 2 to 3 bars on each of 3 lanes\.<\/desc>/);
     for (const cc of codes) assert(svg.includes(`>${cc.toUpperCase()}</text>`));
   });
 
