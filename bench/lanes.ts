@@ -74,7 +74,7 @@ rect.flag { fill: var(--flags); }
 rect.none { fill: var(--rim); }
 rect.error { fill: var(--errors); }`;
 
-/** The runs as a picture. */
+/** Draw the runs as a picture. */
 export function lanes(runs: Run[]): string {
   const title = "26 requests in three styles, as their server sees them";
   const key = "A bar is one request, from the question to the answer. Bars " +
@@ -121,19 +121,19 @@ export function lanes(runs: Run[]): string {
   );
 }
 
-/** A bar; two lines in that of an error show it without colours, too. */
+/** Draw a bar; two lines mark that of an error for readers without colours. */
 function barOf(kind: Kind, x: number, y: number, width: number): string {
   const lines = kind === "error" ? [y + 2, y + LANE - 4] : [];
   return rect(kind, x, y, width, LANE - 1) +
     lines.map((line) => rect("ground", x, line, width, 1)).join("");
 }
 
-/** Milliseconds from the first question to the last answer. */
+/** Return the milliseconds from the first question to the last answer. */
 function lasted({ requests }: Run): number {
   return Math.max(...requests.map(({ to = 0 }) => to));
 }
 
-/** `on DELAY, 10 at a time: 1.59 s, 11 flags, 15 not found` */
+/** Describe a run: `on DELAY, 10 at a time: 1.59 s, 11 flags, 15 not found` */
 function caption(run: Run): string {
   const { of: [, label, connections], counts } = run;
   const outcomes = FATES.map(([kind, words]) => {
@@ -146,7 +146,7 @@ function caption(run: Run): string {
   }`;
 }
 
-/** `2 to 3 bars on each of 10 lanes.` */
+/** Describe its lanes: `2 to 3 bars on each of 10 lanes.` */
 function barsOf({ requests, lanes }: Run): string {
   const bars = Array<number>(lanes).fill(0);
   for (const { lane } of requests) bars[lane]!++;

@@ -82,13 +82,13 @@ export function toBars(requests, now, scale, width) {
   const [least, gap] = [LEAST * shrink, GAP * shrink];
   for (const lane of lanes) {
     let edge = 0;
-    for (const bar of lane ?? []) { // What is too narrow moves the next one.
+    for (const bar of lane ?? []) { // A narrow bar moves the next one.
       bar.left = Math.max(bar.left, edge);
       bar.right = Math.max(bar.right, bar.left + least);
       edge = bar.right + gap;
     }
     edge = width;
-    for (const bar of lane?.toReversed() ?? []) { // The last ones move back.
+    for (const bar of lane?.toReversed() ?? []) { // The last bars move back.
       bar.right = Math.min(bar.right, edge);
       bar.left = Math.min(bar.left, bar.right - least);
       edge = bar.left - gap;

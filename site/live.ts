@@ -51,7 +51,7 @@ export class Live {
   #inFlight = 0;
   #hasEnded = false;
 
-  /** Each picture begins with these words about the site. */
+  /** Begin each picture with these words about the site. */
   constructor(readonly site: string) {}
 
   /** Respond to a request, and report it and its end to the watchers. */
@@ -71,7 +71,7 @@ export class Live {
       this.#tell({ id, cc, at: performance.now(), status });
     };
     const answer = respond();
-    if (answer instanceof Promise) { // The signal costs more than all the rest.
+    if (answer instanceof Promise) { // Otherwise the signal is not worth its cost.
       request.signal.addEventListener("abort", () => end(0));
     }
     const response = await answer;
@@ -129,7 +129,7 @@ export class Live {
     return `event: picture\ndata: ${data}\n\n${events}`;
   }
 
-  /** Stream the picture and all later events; `picture` begins each run's. */
+  /** Answer with a stream of the picture and of all later events. */
   watch(): Response {
     this.#send(); // The others have not seen all events of the picture yet.
     const { readable, writable } = new TransformStream<

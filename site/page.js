@@ -79,7 +79,7 @@ function say(counts, most, isBusy) {
   let text = "No request has arrived yet.";
   if (isBusy) text = "Requests are arriving.";
   else if (most > 0) text = `Done: ${outcomes}; at most ${most} at once.`;
-  if (!isConnected) text += " The site has ended; this page waits for it.";
+  if (!isConnected) text += " The site has ended. This page will reconnect.";
   if (status.textContent !== text) status.textContent = text;
 }
 
@@ -185,7 +185,7 @@ source.onmessage = ({ data }) => {
   events.push(JSON.parse(data));
   draw();
 };
-source.onerror = () => { // What is in flight gets no answer any more.
+source.onerror = () => { // Requests in flight are not answered any more.
   isConnected = false;
   const at = performance.now() - ahead;
   for (const { id, kind } of layOut(events).requests) {

@@ -51,7 +51,7 @@ export function describe({ errorShare, lateShare, delay }: Site): string {
   return `${whose} ${new Intl.ListFormat("en").format(parts)}.${why}`;
 }
 
-/** Collect what the page has to know of the project. */
+/** Collect the facts that the page needs. */
 function facts() {
   const sites = Object.entries(SITES);
   return {
@@ -61,7 +61,7 @@ function facts() {
   };
 }
 
-/** The name of a country, or nothing when its metadata cannot be read. */
+/** Return the name of a country, or nothing when it cannot be read. */
 function country(cc: string): string {
   try {
     const metadata = readFile(FLAGS, `${cc.toLowerCase()}/metadata.json`);

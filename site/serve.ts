@@ -55,16 +55,16 @@ export function serveSite(site: Site, signal = threadSignal): void {
     // A site that is shutting down does not wait before it answers.
     return delay(1000 * site.delay, { signal }).catch(() => {}).then(answer);
   };
-  const handler = (request: Request): Response | Promise<Response> => {
+  const handler = async (request: Request): Promise<Response> => {
     const { method, url } = request;
     if (method !== "GET" && method !== "HEAD") {
       return answerStatus(405, { allow: "GET, HEAD" });
     }
     const path = url.replace(/^\w+:\/\/[^/?]*/, "");
     const [, name, cc] = path.match(FLAG) ?? [];
-    if (!name) return answerPage(path, live) ?? respond(path);
-    if (!name.endsWith(".gif")) return respond(path, name);
-    return live.track(cc!, request, () => respond(path, name));
+    if (!name) return answerPage(path, live) ?? await respond(path);
+    if (!name.endsWith(".gif")) return await respond(path, name);
+    return await live.track(cc!, request, () => respond(path, name));
   };
 
   const { AddrInUse, PermissionDenied } = Deno.errors;
@@ -122,7 +122,7 @@ export async function untilEnded(): Promise<void> {
  */
 function keepServing(
   { signal, ...address }: Deno.ServeTcpOptions & { signal: AbortSignal },
-  handler: (request: Request) => Response | Promise<Response>,
+  handler: (request: Request) => Promise<Response>,
 ): void {
   const serve = () => {
     const server = Deno.serve({ ...address, onListen() {} }, handler);

@@ -256,7 +256,10 @@ describe("ThreadPoolExecutor", () => {
         TypeError,
         `is not exported by ${module}: export it there, or set the option`,
       );
-      assertStringIncludes(message, `the function ${other.name || other} is not`);
+      assertStringIncludes(
+        message,
+        `the function ${other.name || other} is not`,
+      );
     }
   });
 

@@ -413,7 +413,7 @@ describe("the page of a site, in Chromium,", () => {
     await shown(count(4, "given up", 4));
     stop.abort();
     const gone = await shown(
-      `status.endsWith("The site has ended; this page waits for it.") && ${
+      `status.endsWith("The site has ended. This page will reconnect.") && ${
         count(0, "given up", 8)
       }`,
     );

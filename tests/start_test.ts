@@ -115,7 +115,7 @@ describe("when its site dies, a script", () => {
     const text = await Deno.readTextFile(site);
     const died = text.replace("const { port } = site;", "$& let left = 5;")
       .replace(
-        /const handler = \(.*=> \{\n/,
+        /const handler = async \(.*=> \{\n/,
         '$&if (--left === 0) setTimeout(() => { throw new Error("fell"); });\n',
       );
     await Deno.writeTextFile(site, died);
