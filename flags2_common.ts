@@ -126,8 +126,7 @@ export async function downloadOne(
   baseUrl: string,
   verbose = false,
 ): Promise<Result> {
-  let status: HTTPStatus;
-  let message: string;
+  let status, message;
   try {
     const image = await getFlag(baseUrl, cc);
     await saveFlag(image, `${cc.toLowerCase()}.gif`);
@@ -200,7 +199,6 @@ export function expandCcArgs(
   return [...new Set(codes)].sort().slice(0, limit);
 }
 
-// deno-lint-ignore explicit-function-return-type
 function argumentParser(defaultConcurReq: number) {
   const read = (cc: string) => cc.match(/^[A-Z]{1,2}$/i)?.[0];
   const type = number("a whole number >= 1", (n) => n >= 1 && n % 1 === 0);
@@ -253,9 +251,8 @@ export type Args = {
 /** Read a command line; an invalid one throws a `UsageError`. */
 export function processArgs(args: string[], defaultConcurReq: number): Args {
   const parser = argumentParser(defaultConcurReq);
-  const { all, every, limit, max_req, _, ...rest } = parser.parse(args);
-  const ccList = expandCcArgs(every, all, _, limit);
-  return { ...rest, ccList, maxReq: max_req };
+  const { all, every, limit, max_req: maxReq, _, ...rest } = parser.parse(args);
+  return { ...rest, maxReq, ccList: expandCcArgs(every, all, _, limit) };
 }
 
 /** A script's style: downloads all flags and counts the outcomes. */
@@ -274,10 +271,8 @@ export async function main(
 ): Promise<void> {
   if (!Deno.mainModule) return void refuseOnThread();
   const { usage, help } = argumentParser(defaultConcurReq);
-  if (run.id) {
-    const why = "another main() is running: await each call";
-    return reportError(new SystemExit(why), usage);
-  }
+  const busy = new SystemExit("another main() is running: await each call");
+  if (run.id) return reportError(busy, usage);
   Object.assign(run, newRun(crypto.randomUUID().slice(0, 8)));
   try {
     const args = processArgs(Deno.args, defaultConcurReq);

@@ -23,7 +23,7 @@ export interface Type<Value> {
 export interface Option {
   /** The short name, followed by the name of the value if it takes one: `-l N`. */
   flag: `-${string}`;
-  /** The type of the value; by default any text. */
+  /** The type of the value, if the option takes one. */
   type?: Type<unknown>;
   /** The value of an option that is not given. */
   default?: string | number;
@@ -34,9 +34,8 @@ export interface Option {
 /** The values of the options by their long names, and the other words in `_`. */
 export type Parsed<T extends Record<string, Option>> =
   & {
-    [Name in keyof T]: T[Name]["flag"] extends `${string} ${string}` ?
-        | (T[Name] extends { type: Type<infer Value> } ? Value : string)
-        | (T[Name] extends { default: string | number } ? never : undefined)
+    [Name in keyof T]: T[Name] extends { type: Type<infer Value> }
+      ? Value | (T[Name] extends { default: unknown } ? never : undefined)
       : boolean;
   }
   & { help: boolean; _: string[] };
@@ -73,11 +72,9 @@ export class ArgumentParser<const T extends Record<string, Option>> {
   /** The help lists the options in this order. */
   constructor(program: Program, options: T) {
     this.#program = program;
-    const help = "show this help message and exit";
-    this.#options = Object.entries<Option>({
-      help: { flag: "-h", help },
-      ...options,
-    });
+    const text = "show this help message and exit";
+    const help: Option = { flag: "-h", help: text };
+    this.#options = Object.entries<Option>({ help, ...options });
   }
 
   /** The usage line, with the name of the main module. */
@@ -106,21 +103,20 @@ export class ArgumentParser<const T extends Record<string, Option>> {
    * @throws {UsageError} If something is unknown, missing, misplaced or invalid.
    */
   parse(args: string[]): Parsed<T> {
-    const names = this.#options.map(([name]) => name);
-    const valued = this.#options.filter(([, { flag }]) => flag.includes(" "))
-      .map(([name]) => name);
-    const aliases = this.#options.map(([name, { flag }]) => {
-      const spellings = [flag[1]!, name.replaceAll("_", "-")];
-      return [name, spellings.filter((spelling) => spelling !== name)];
-    });
+    const alias: Record<string, string[]> = {};
+    const [boolean, string]: [string[], string[]] = [[], []];
+    for (const [name, { flag, type }] of this.#options) {
+      alias[name] = [flag[1]!, name.replaceAll("_", "-")];
+      (type ? string : boolean).push(name);
+    }
     const options = args.slice(0, [...args, "--"].indexOf("--"));
     // parseArgs would read --no-limit=5 as --limit=5.
     const unknown = options.filter((arg) => arg.startsWith("--no-"));
     const { _, "--": rest, ...read } = parseArgs(args, {
-      alias: Object.fromEntries(aliases),
-      boolean: names.filter((name) => !valued.includes(name)),
-      string: valued,
-      collect: names,
+      alias,
+      boolean,
+      string,
+      collect: Object.keys(alias),
       "--": true,
       unknown: (arg, option) => !option || !unknown.push(arg),
     });
@@ -130,16 +126,15 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     for (const [name, { flag, type, default: absent }] of this.#options) {
       const what = `--${name}${flag.slice(2)}`; // --limit N
       const values = read[name]!;
-      if (!valued.includes(name)) {
+      if (!type) {
         // parseArgs would read --all=5 as --all.
         const long = options.find((arg) => arg.startsWith(`${what}=`));
         const text = long?.slice(what.length + 1) ??
           values.find((value) => value !== true);
         parsed[name] = values.length > 0;
         if (text === undefined) continue;
-        throw new UsageError(
-          `${what} takes no value, but has ${quote(`${text}`)}`,
-        );
+        const given = quote(`${text}`);
+        throw new UsageError(`${what} takes no value, but has ${given}`);
       }
       if (values.includes("")) throw new UsageError(`${what} needs a value`);
       const last = values.at(-1) as string | undefined; // The last value counts.
@@ -148,9 +143,8 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     // parseArgs reads -a true as -a, and makes numbers of some words.
     const texts = [_, ...Object.values(read)].flat();
     if (options.includes("true") && !texts.includes("true")) {
-      throw new UsageError(
-        "unexpected true: the option before it takes no value",
-      );
+      const why = "unexpected true: the option before it takes no value";
+      throw new UsageError(why);
     }
     const words = _.map((word) => options.find((arg) => word == arg)!);
     for (const word of words) this.#rejectDash(word);
@@ -162,8 +156,7 @@ export class ArgumentParser<const T extends Record<string, Option>> {
 
   /** Reject an option that was typed with a dash instead of a hyphen. */
   #rejectDash(word: string): void {
-    const text = word.match(/^[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+(.+)/s)
-      ?.[1];
+    const [, text] = word.match(/^[[\p{Pd}\u2212]--[\-]]+(.+)/sv) ?? [];
     if (!text) return;
     const name = text.replace(/=.*/s, "").replaceAll("-", "_");
     const isLong = this.#options.some(([option]) => option === name);
@@ -183,8 +176,7 @@ function paragraph(head: string, text: string): string {
 }
 
 /** Convert a word to its value, by the rule of its type. */
-function parseValue(word: string, what: string, type?: Type<unknown>): unknown {
-  if (!type) return word;
+function parseValue(word: string, what: string, type: Type<unknown>): unknown {
   const value = type.read(word);
   if (value !== undefined) return value;
   throw new UsageError(`${what} must be ${type.rule}, not ${quote(word)}`);

@@ -167,10 +167,10 @@ export function refuseOnThread(): Error {
  *
  * A worker is a slot of the pool, not a thread: a thread of JavaScript has an event
  * loop and keeps many calls in flight. The pool starts a thread when all others are
- * busy, up to four but not more than the machine has cores. Threads inherit the permissions of the
- * process, and each imports the module for itself. A pool for functions of the main
- * module therefore belongs under `if (import.meta.main)`. Idle threads end after 100
- * ms: a pool that is not closed does not keep the program alive.
+ * busy, up to four but not more than the machine has cores. Threads inherit the
+ * permissions of the process, and each imports the module for itself. A pool for
+ * functions of the main module therefore belongs under `if (import.meta.main)`. Idle
+ * threads end after 100 ms: a pool that is not closed lets the program end.
  *
  * @example
  * ```ts
@@ -187,7 +187,7 @@ export function refuseOnThread(): Error {
 export class ThreadPoolExecutor implements AsyncDisposable {
   readonly #options: ThreadPoolOptions & { module: string };
   readonly #threads = new Map<Worker, Calls>();
-  readonly #drained: Promise<void>;
+  readonly #drained: Promise<unknown>;
   #queue!: ReadableStreamDefaultController<Future<unknown>>;
   #idle = new AbortController();
   #isShut = false;
@@ -214,7 +214,8 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const queue = new ReadableStream<Future<unknown>>({
       start: (controller) => void (this.#queue = controller),
     });
-    this.#drained = drain(queue, maxWorkers);
+    const calls = pooledMap(maxWorkers, queue, (future) => future.start());
+    this.#drained = Array.fromAsync(calls);
     // The main module is imported when its code has run, which may wait for this pool.
     const imported = import(module).catch(() => ({}));
     if (module !== Deno.mainModule) this.#exports = imported;
@@ -237,8 +238,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   ): Future<R> {
     if (this.#isShut) throw new Error("the pool is shut down");
     if (this.#broken) throw this.#broken;
-    const call = () => this.#post(this.#leastBusy(), fn, args) as Promise<R>;
-    const future = new Future(call);
+    const future = new Future(() => this.#post(fn, args) as Promise<R>);
     this.#queue.enqueue(future);
     return future;
   }
@@ -252,8 +252,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     fn: (...args: A) => R | Promise<R>,
     ...iterables: { [I in keyof A]: Iterable<A[I]> }
   ): AsyncGenerator<R, void> {
-    const iterators = (iterables as Iterable<unknown>[])
-      .map((items) => items[Symbol.iterator]());
+    const iterators = (iterables as Iterable<unknown>[]).map(Iterator.from);
     const futures: Future<R>[] = [];
     while (iterators.length > 0) {
       const items = iterators.map((iterator) => iterator.next());
@@ -300,24 +299,22 @@ export class ThreadPoolExecutor implements AsyncDisposable {
 
   /** Return the thread with the fewest calls, or start one if all are busy. */
   #leastBusy(): Worker {
-    const order = ([, a]: [Worker, Calls], [, b]: [Worker, Calls]) =>
-      a.size - b.size;
-    const [[thread, calls] = []] = [...this.#threads].sort(order);
+    const [least] = [...this.#threads].sort(([, a], [, b]) => a.size - b.size);
     // Two to four threads were as fast as any number.
     const most = Math.min(navigator.hardwareConcurrency, 4);
-    const isFull = this.#threads.size === most;
-    return isFull || calls?.size === 0 ? thread! : this.#start();
+    const mayStart = this.#threads.size < most && least?.[1].size !== 0;
+    return least && !mayStart ? least[0] : this.#start();
   }
 
   async #post(
-    thread: Worker,
     fn: { name: string },
     args: unknown[],
-    isInitial = false,
+    starting?: Worker,
   ): Promise<unknown> {
-    if (this.#broken) throw this.#broken;
+    if (this.#broken) throw this.#broken; // Before a thread is started for it.
+    const thread = starting ?? this.#leastBusy();
     const [id, { name }, text] = [this.#calls++, fn, `${fn}`];
-    thread.postMessage({ id, name, text, args, isInitial });
+    thread.postMessage({ id, name, text, args, isInitial: !!starting });
     const answer = Promise.withResolvers<unknown>();
     this.#threads.get(thread)!.set(id, answer);
     return await answer.promise;
@@ -329,6 +326,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const thread = new Worker(url, { type: "module", name: module });
     const calls: Calls = new Map();
     this.#threads.set(thread, calls);
+    this.#endWhenIdle(); // The call may have arguments that cannot be copied.
     thread.onmessage = async ({ data }: MessageEvent<Answer>) => {
       const { id = NaN, value, thrown, why, isBroken } = data;
       if (why) return this.#end(thread, why, isBroken);
@@ -345,7 +343,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     };
     if (signal?.aborted) thread.postMessage({});
     if (initializer) {
-      this.#post(thread, initializer, initargs, true).catch((error) =>
+      this.#post(initializer, initargs, thread).catch((error) =>
         this.#end(thread, `the initializer failed: ${error}`, true)
       );
     }
@@ -363,23 +361,17 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   }
 }
 
-/** Make the calls of a queue, at most `limit` at a time, until it is closed. */
-async function drain(queue: ReadableStream<Future<unknown>>, limit: number) {
-  for await (const _ of pooledMap(limit, queue, (call) => call.start()));
-}
-
 /** Rebuild what a thread has thrown, with the classes of its errors. */
 function rebuild(copy: Copy, exports: Exports): unknown {
-  const { value, fields, className = "Error", isExported } = copy;
+  const { value, fields, className = "", place = -1 } = copy;
   if (!fields) return value;
-  const places: Exports[] = isExported ? [exports] : [Deno.errors, globalThis];
-  const Class = places.find((it) => it[className])?.[className] ?? Error;
-  const { name, message } = fields;
+  const places: Exports[] = [exports, Deno.errors, globalThis];
+  const Class = places[place]?.[className] ?? Error;
   const rebuilt = Class === DOMException // An Error cannot become one.
-    ? new DOMException(`${message?.value}`, `${name?.value}`)
-    // A clone has no stack of its own, which would hide the thread's.
+    ? new DOMException(`${fields.message?.value}`, `${fields.name?.value}`)
     : Class === Array
     ? []
+    // A clone has no stack of its own, which would hide the thread's.
     : structuredClone(new Error());
   Object.setPrototypeOf(rebuilt, Class.prototype);
   for (const [key, part] of Object.entries(fields)) {

@@ -13,6 +13,10 @@ export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
   }
 }
 
+/** Return a variable of the environment, if that is granted. */
+export const readVariable = (variable: string): string | undefined =>
+  isGranted({ name: "env", variable }) ? Deno.env.get(variable) : undefined;
+
 /**
  * Check that hosts or paths are granted. Otherwise the runtime would prompt for one in
  * the middle of a run.

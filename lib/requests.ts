@@ -6,7 +6,7 @@
  */
 
 import { delay } from "@std/async/delay";
-import { isGranted } from "./permissions.ts";
+import { isGranted, readVariable } from "./permissions.ts";
 
 /** An answer other than 200 OK (RFC 9110, 15.3.1), after redirects. */
 export class HTTPError extends Error {
@@ -104,10 +104,10 @@ async function fetchWithRetries(
       if (response.status !== 408 || tries++ === MAX_TRIES) return response;
       await response.body?.cancel();
     } catch (error) {
-      const [{ message }, why] = [error as Error, reasonOf(error)];
-      const isRefused = /\(os error (61|111|10061)\)/.test(why);
+      const said = `${(error as Error).message} ${reasonOf(error)}`;
+      const isRefused = /\(os error (61|111|10061)\)/.test(said);
       if (isRefused && await restartServer?.(url)) await delay(20);
-      else if (signal.aborted || !LOST.test(`${message} ${why}`)) throw error;
+      else if (signal.aborted || !LOST.test(said)) throw error;
       else if (tries++ === MAX_TRIES) throw error;
     }
   }
@@ -165,10 +165,8 @@ function explain(error: unknown): string {
  * setting. Without permission to set NO_PROXY, nothing changes.
  */
 export function exemptLocalhost(): void {
-  const granted = ["NO_PROXY", "no_proxy"]
-    .filter((variable) => isGranted({ name: "env", variable }));
-  if (granted[0] !== "NO_PROXY") return;
-  const [exempt] = granted.flatMap((name) => Deno.env.get(name) ?? []);
+  if (!isGranted({ name: "env", variable: "NO_PROXY" })) return;
+  const exempt = readVariable("NO_PROXY") ?? readVariable("no_proxy");
   const localhost = "localhost,127.0.0.0/8,::1";
   if (exempt?.endsWith(localhost)) return;
   Deno.env.set("NO_PROXY", exempt ? `${exempt},${localhost}` : localhost);

@@ -4,18 +4,14 @@
  * @module
  */
 
-import { isGranted } from "./permissions.ts";
+import { readVariable } from "./permissions.ts";
 
 /** Standard output or standard error. */
 export type Stream = Pick<typeof Deno.stdout, "isTerminal" | "writeSync">;
 
-/** Return a variable of the environment, if that is granted. */
-const variable = (variable: string) =>
-  isGranted({ name: "env", variable }) ? Deno.env.get(variable) : undefined;
-
 /** Report whether lines can be redrawn: a dumb terminal prints the escape codes. */
 export function isTerminal(stream: Stream): boolean {
-  return stream.isTerminal() && variable("TERM") !== "dumb";
+  return stream.isTerminal() && readVariable("TERM") !== "dumb";
 }
 
 /**
@@ -24,9 +20,9 @@ export function isTerminal(stream: Stream): boolean {
  * Windows consoles other than Windows Terminal get `#`.
  */
 export function isAscii(stream: Stream, os: string = Deno.build.os): boolean {
-  const asked = variable("TQDM_ASCII");
+  const asked = readVariable("TQDM_ASCII");
   if (asked) return asked !== "0";
-  return os === "windows" && stream.isTerminal() && !variable("WT_SESSION");
+  return os === "windows" && stream.isTerminal() && !readVariable("WT_SESSION");
 }
 
 /** Colour text for a terminal; under NO_COLOR, std does not. */
@@ -70,11 +66,7 @@ export function write(text: string, stream: Stream = Deno.stdout): void {
   }
 }
 
-/**
- * Write a line that matters, like a report.
- *
- * @throws {Error} If it cannot be written.
- */
+/** Write a line that matters, like a report; throws if it cannot be written. */
 export function printLine(line: string, stream: Stream = Deno.stdout): void {
   write(`${line}\n`, stream);
 }

@@ -144,8 +144,8 @@ function startBar(
 
 /**
  * Show a progress bar for a `for` loop over an iterable, or for a `for await` loop over
- * an asynchronous one: callouts (3), (12), and (5) of 18.4. As in Python, the bar is drawn when an
- * item is done, not while the loop waits for one.
+ * an asynchronous one: callouts (3), (12), and (5) of 18.4. As in Python, the bar is
+ * drawn when an item is done, not while the loop waits for one.
  *
  * @example The chapter's first example
  * ```ts

@@ -27,7 +27,7 @@ export type Copy = {
   value?: unknown;
   fields?: Record<string, Copy>;
   className?: string;
-  isExported?: boolean;
+  place?: number;
 };
 
 type Exports = Record<string, unknown>;
@@ -80,11 +80,10 @@ function copyOf(thrown: unknown, depth = 0): Copy {
     } catch { /* A field that cannot be copied is left out. */ }
   }
   const { name: className = "" } = thrown.constructor ?? {};
-  const isIn = (place: object) =>
-    (place as Exports)[className] === thrown.constructor;
-  const isExported = isIn(exports);
-  const isKnown = isExported || isIn(Deno.errors) || isIn(globalThis);
-  return { fields, isExported, ...isKnown && { className } };
+  const places: object[] = [exports, Deno.errors, globalThis];
+  const place = places
+    .findIndex((it) => (it as Exports)[className] === thrown.constructor);
+  return { fields, className, place };
 }
 
 // Otherwise the pool would wait for ever. (An uncaught error reaches its `onerror`.)

@@ -25,10 +25,7 @@ const GATHERING = 40;
 /** More events than any run has: 676 codes have two each. */
 const MAX_EVENTS = 10_000;
 
-/** Milliseconds that a watcher has to read the last events. */
-const PATIENCE = 200;
-
-type Watcher = WritableStreamDefaultWriter<Uint8Array>;
+type Watcher = ReadableStreamDefaultController<string>;
 
 /**
  * The picture of a site, which is the events of its latest run, and its watchers.
@@ -63,10 +60,10 @@ export class Live {
     const id = this.#requests++;
     this.#inFlight++;
     this.#tell({ id, cc, at: performance.now() });
-    let hasEnded = false;
+    let isOver = false;
     const end = (status: number) => {
-      if (hasEnded) return;
-      hasEnded = true;
+      if (isOver) return;
+      isOver = true;
       this.#inFlight--;
       this.#tell({ id, cc, at: performance.now(), status });
     };
@@ -119,7 +116,7 @@ export class Live {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#sentAt = performance.now();
-    for (const watcher of this.#watchers) write(watcher, this.#unsent);
+    for (const watcher of this.#watchers) watcher.enqueue(this.#unsent);
     this.#unsent = "";
   }
 
@@ -132,39 +129,27 @@ export class Live {
   /** Answer with a stream of the picture and of all later events. */
   watch(): Response {
     this.#send(); // The others have not seen all events of the picture yet.
-    const { readable, writable } = new TransformStream<
-      Uint8Array,
-      Uint8Array
-    >();
-    const watcher = writable.getWriter();
-    write(watcher, `retry: 500\n\n${this.#pictureSoFar()}`);
-    this.#watchers.add(watcher);
-    watcher.closed.catch(() => {}) // The client has gone.
-      .then(() => this.#watchers.delete(watcher));
+    let watcher: Watcher;
+    const events = new ReadableStream<string>({
+      start: (controller) => void (watcher = controller),
+      cancel: () => void this.#watchers.delete(watcher), // The client has gone.
+    });
+    this.#watchers.add(watcher!);
+    watcher!.enqueue(`retry: 500\n\n${this.#pictureSoFar()}`);
     if (this.#hasEnded) this.end();
     const headers = { "content-type": "text/event-stream" };
-    return new Response(readable, { headers });
+    return new Response(events.pipeThrough(new TextEncoderStream()), {
+      headers,
+    });
   }
 
-  /**
-   * Send all events that the watchers lack, and close their streams.
-   *
-   * @returns Fulfilled when the streams are read to the end, or after 0.2 s.
-   */
-  async end(): Promise<void> {
+  /** Send all events that the watchers lack, and close their streams. */
+  end(): void {
     this.#hasEnded = true;
     this.#send();
-    const closings = [...this.#watchers].map((watcher) => watcher.close());
-    let timer;
-    const patience = new Promise((done) => timer = setTimeout(done, PATIENCE));
-    await Promise.race([Promise.allSettled(closings), patience]);
-    clearTimeout(timer);
+    for (const watcher of this.#watchers) watcher.close();
+    this.#watchers.clear();
   }
-}
-
-function write(watcher: Watcher, text: string): void {
-  if (!text) return;
-  watcher.write(new TextEncoder().encode(text)).catch(() => {}); // It is gone.
 }
 
 const toText = (event: LiveEvent) => `data: ${JSON.stringify(event)}\n\n`;

@@ -6,9 +6,7 @@
 
 import { answerFile, readFile } from "./answers.ts";
 import type { Live } from "./live.ts";
-import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
-
-const FLAGS = `${ROOT}/flags`;
+import { FLAGS, readCodes, ROOT, type Site, SITES } from "./sites.ts";
 
 /**
  * Answer a request for the page or for one of its parts. Such a request never
@@ -18,7 +16,7 @@ const FLAGS = `${ROOT}/flags`;
  * @returns Nothing when the path does not belong to the page.
  */
 export function answerPage(path: string, live: Live): Response | undefined {
-  const [pathname = ""] = path.split("?", 1);
+  const pathname = path.replace(/\?.*/s, "");
   if (/^\/(flags\/?)?$/.test(pathname)) {
     return answerFile(`${ROOT}/site`, "page.html");
   }

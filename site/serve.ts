@@ -13,13 +13,12 @@ import "../lib/version.ts";
 import { delay } from "@std/async/delay";
 import { ArgumentParser, number, oneOf } from "../lib/argparse.ts";
 import { abortOnInterrupt, reportError } from "../lib/exit.ts";
-import { showLine } from "../lib/terminal.ts";
+import { printLine, showLine } from "../lib/terminal.ts";
 import { answerFile, answerStatus } from "./answers.ts";
 import { Live } from "./live.ts";
 import { answerPage, describe } from "./page.ts";
-import { readCodes, ROOT, type Site, SITES } from "./sites.ts";
+import { FLAGS, readCodes, type Site, SITES, urlOf } from "./sites.ts";
 
-const FLAGS = `${ROOT}/flags`;
 const ERRORS = [500, 501, 502, 503];
 const FLAG = /^\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
@@ -92,20 +91,17 @@ export function serveSite(site: Site, signal = threadSignal): void {
 
 /** Report missing flags, with a single directory listing, since a run waits for it. */
 function checkFlags(host: string): void {
-  const codes = readCodes();
-  const missing = new Set(codes);
+  const codes = readCodes().map((cc) => cc.toLowerCase());
+  let fault = "";
   try {
-    for (const { name } of Deno.readDirSync(FLAGS)) {
-      missing.delete(name.toUpperCase());
-    }
+    const there = Array.from(Deno.readDirSync(FLAGS), ({ name }) => name);
+    const { size } = new Set(codes).difference(new Set(there));
+    const share = `${size} of the ${codes.length} flags`;
+    if (size > 0) fault = `is missing ${share}; add them to flags/`;
   } catch (error) {
-    const { message } = error as Error;
-    return showLine(`*** ${host} cannot list flags/: ${message}`, Deno.stderr);
+    fault = `cannot list flags/: ${(error as Error).message}`;
   }
-  if (missing.size === 0) return;
-  const share = `${missing.size} of the ${codes.length} flags`;
-  const text = `*** ${host} is missing ${share}; add them to flags/`;
-  showLine(text, Deno.stderr);
+  if (fault) showLine(`*** ${host} ${fault}`, Deno.stderr);
 }
 
 /** Wait until the sites of this thread have answered their last requests. */
@@ -124,16 +120,15 @@ function keepServing(
   { signal, ...address }: Deno.ServeTcpOptions & { signal: AbortSignal },
   handler: (request: Request) => Promise<Response>,
 ): void {
+  let server: Deno.HttpServer;
   const serve = () => {
-    const server = Deno.serve({ ...address, onListen() {} }, handler);
-    const shutDown = () => server.shutdown();
-    signal.addEventListener("abort", shutDown);
-    return server.finished
-      .finally(() => signal.removeEventListener("abort", shutDown));
+    server = Deno.serve({ ...address, onListen() {} }, handler);
+    return server.finished;
   };
   const again = (): Promise<void> =>
     delay(50).then(() => signal.aborted ? undefined : serve()).catch(again);
   servers.push(serve().catch(again));
+  signal.addEventListener("abort", () => server.shutdown());
 }
 
 /** Draw a number in [0, 1): at random, or, with a seed, the same for a path. */
@@ -186,22 +181,13 @@ const parser = new ArgumentParser({
 
 function main(): void {
   const { help, _: words, delay, errors, late, seed } = parser.parse(Deno.args);
-  if (help) return console.log(parser.help);
-  const stop = new AbortController();
-  using _ = abortOnInterrupt(stop);
+  if (help) return printLine(parser.help);
+  using _ = abortOnInterrupt(new AbortController()); // Later, Ctrl-C ends the process.
+  const lateShare = Math.min(late, 1 - errors); // A failed request is not delayed.
   for (const label of words.length > 0 ? words : LABELS) {
-    const site = { ...SITES[label]!, delay, seed };
-    const lateShare = Math.min(late, 1 - errors); // A failed request is not delayed.
-    if (label === "ERROR") {
-      Object.assign(site, { errorShare: errors, lateShare });
-    }
-    try {
-      serveSite(site, stop.signal);
-    } catch (error) {
-      stop.abort(error); // Otherwise the other sites would go on.
-      throw error;
-    }
-    console.log(`${label} site: http://localhost:${site.port}/flags`);
+    const shares = label === "ERROR" && { errorShare: errors, lateShare };
+    serveSite({ ...SITES[label]!, delay, seed, ...shares });
+    printLine(`${label} site: ${urlOf(label)}`);
   }
 }
 
@@ -210,5 +196,6 @@ if (import.meta.main) {
     main();
   } catch (error) {
     reportError(error, parser.usage);
+    Deno.exit(); // Otherwise the sites that were started before would go on.
   }
 }

@@ -30,11 +30,11 @@ export function urlOf(label: string): string {
   return `http://localhost:${SITES[label]!.port}/flags`;
 }
 
-/** The addresses of localhost on which a site listens. */
-export const HOSTS: string[] = ["127.0.0.1", "[::1]"];
-
 /** The project's folder. */
 export const ROOT = `${import.meta.dirname}/..`;
+
+/** The folder of the flags. */
+export const FLAGS = `${ROOT}/flags`;
 
 /** Read the codes that have a flag, in upper case. */
 export function readCodes(): string[] {

@@ -5,10 +5,10 @@
  */
 
 import { SystemExit } from "../lib/exit.ts";
-import { asCompleted, ThreadPoolExecutor } from "../lib/futures.ts";
+import { ThreadPoolExecutor } from "../lib/futures.ts";
 import { requirePermissions } from "../lib/permissions.ts";
 import { showLine } from "../lib/terminal.ts";
-import { HOSTS, ROOT, SITES, urlOf } from "./sites.ts";
+import { ROOT, SITES, urlOf } from "./sites.ts";
 
 /** Seconds to wait for a connection, which a server accepts at once. */
 const PATIENCE = 0.3;
@@ -64,11 +64,8 @@ async function startUnlessThere(
   }
   started.use(site);
   if (await findServer(port, signal) === "none") {
-    throw new SystemExit(
-      `localhost does not resolve to ${
-        HOSTS.join(" or ")
-      }: check the hosts file`,
-    );
+    const why = "localhost does not resolve to 127.0.0.1 or [::1]";
+    throw new SystemExit(`${why}: check the hosts file`);
   }
   showLine(`Started the ${label} site for this run.`, Deno.stderr);
   return true;
@@ -107,7 +104,7 @@ export async function startSite(
   port: number,
   signal: AbortSignal,
 ): Promise<AsyncDisposable | undefined> {
-  requirePermissions("net", ...HOSTS.map((host) => `${host}:${port}`));
+  requirePermissions("net", `127.0.0.1:${port}`, `[::1]:${port}`);
   requirePermissions("read", ROOT);
   // A computed URL: Deno would load a literal one before it is needed.
   const module = import.meta.resolve("./serve.ts");
@@ -123,9 +120,8 @@ export async function startSite(
     }),
   );
   stack.defer(() => end.abort());
-  const serving = [thread.submit(serve.serveSite, { ...SITES[label]!, port })];
   try {
-    for await (const future of asCompleted(serving)) future.result();
+    await thread.map(serve.serveSite, [{ ...SITES[label]!, port }]).next();
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) return; // Another run came first.
     throw error;
