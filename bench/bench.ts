@@ -16,8 +16,8 @@ import { startSite } from "../site/start.ts";
 import {
   commandLine,
   freePort,
-  quoted,
   ROOT,
+  shellQuote,
   TemporaryFolder,
 } from "./scripts.ts";
 import { floor, markdown } from "./compare.ts";
@@ -96,7 +96,7 @@ async function seconds(path: string, commands: string[][]): Promise<number[]> {
     words = sh("rm -r new && mkdir new");
   });
   words = words.concat("hyperfine -N -i -r 1 --style none".split(" "))
-    .concat("--export-json", "../times", commands.map(quoted));
+    .concat("--export-json", "../times", commands.map(shellQuote));
   return await medians(async () => {
     const [folders, flags] = (await run(path, words)).split("\n").map(Number);
     if (flags !== 194 * folders!) {

@@ -14,8 +14,8 @@ import { startSite } from "../site/start.ts";
 import {
   commandLine,
   parseReport,
-  quoted,
   ROOT,
+  shellQuote,
   TemporaryFolder,
 } from "./scripts.ts";
 import { film, type Race } from "./film.ts";
@@ -87,7 +87,7 @@ export async function race(
   const [script, connections] = of;
   if (connections > 1) args = [...args, "-m", `${connections}`];
   const child = new Deno.Command("script", {
-    args: ["-qefc", quoted(commandLine(script, args)), "/dev/null"],
+    args: ["-qefc", shellQuote(commandLine(script, args)), "/dev/null"],
     cwd: folder.path,
     env: { SHELL: "/bin/sh", TERM: "xterm" },
     stdin: "piped",

@@ -41,6 +41,11 @@ export function freePort(): number {
   return found[returned++]!;
 }
 
+/** Replace the ports of the three sites in a text. */
+export function withPorts(text: string, ports: readonly number[]): string {
+  return text.replace(/\b800[123]\b/g, (port) => `${ports[+port - 8001]}`);
+}
+
 /** A folder that is gone when its `await using` block is left. */
 export class TemporaryFolder implements AsyncDisposable {
   /** Where it is. */
@@ -102,7 +107,7 @@ export function commandLine(
 }
 
 /** Words as a POSIX shell reads them. */
-export function quoted(words: string[]): string {
+export function shellQuote(words: string[]): string {
   return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
 

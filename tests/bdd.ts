@@ -1,18 +1,17 @@
 /**
- * A stand-in for what the tests use of @std/testing/bdd, which npm lacks. Each `it`
- * is a `Deno.test`, named after its `describe` blocks. A test that leaves a file, a
- * child process or a timer behind fails. The runtime locates every failing test in
- * this file; the name and the stack trace lead to the test itself.
+ * A stand-in for @std/testing/bdd, which npm lacks. Each `it` is a `Deno.test`
+ * whose name begins with the names of its `describe` blocks. A test fails if it
+ * leaves a file, a child process or a timer open. The runtime reports the location
+ * of every test as this file; the stack trace contains the test's own line.
  *
  * @module
  */
 
-/** What a test does. */
 type Test = () => void | Promise<void>;
 
 let names: string[] = [];
 
-/** Describe a thing by its tests; its name is the beginning of theirs. */
+/** Group tests under a name with which the names of the tests begin. */
 export function describe(name: string, body: () => void): void {
   const outer = names;
   names = [...outer, name];
@@ -20,19 +19,15 @@ export function describe(name: string, body: () => void): void {
   names = outer;
 }
 
-/** A test: it throws when what its name promises does not hold. */
+/** Register a test. */
 export function it(name: string, test: Test): void {
   register(name, test, false);
 }
 
-/** A test that is left out here; its name says why. */
+/** Register a test that does not run on this machine. */
 it.skip = (name: string, test: Test): void => register(name, test, true);
 
-function register(
-  name: string,
-  fn: Test,
-  ignore: boolean,
-): void {
+function register(name: string, fn: Test, ignore: boolean): void {
   const sanitized = { sanitizeOps: true, sanitizeResources: true };
   Deno.test({ name: [...names, name].join(" "), fn, ignore, ...sanitized });
 }

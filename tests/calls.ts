@@ -1,5 +1,5 @@
 /**
- * Functions for the tests of the thread pool to call on other threads.
+ * Functions that the tests of the thread pool call on other threads.
  *
  * @module
  */
@@ -14,11 +14,11 @@ export class FlagError extends RangeError {
   }
 }
 
-/** It is called like one of the runtime's. */
+/** An error whose class has the same name as one of the runtime's. */
 export class TimedOut extends Error {}
 
-/** An error that is its own cause, and does not let a field be set. */
-export class OwnIdeas extends Error {
+/** An error that is its own cause and has a read-only field. */
+export class ReadOnlyError extends Error {
   override cause = this;
   status = 2;
   static {
@@ -26,15 +26,15 @@ export class OwnIdeas extends Error {
   }
 }
 
-/** Not known on the other side, unlike the export of that name. */
+/** A class that is not exported; the export of that name is a number. */
 const Nameless = class FlagErrors extends Error {
   override name = "Nameless";
 };
 
-/** Not a class, but it has the name of one. */
+/** A number with the name of a class. */
 export const FlagErrors = 7;
 
-/** What {@linkcode fail} can throw. */
+/** The errors that {@linkcode fail} can throw. */
 const ERRORS: Record<string, () => unknown> = {
   FlagError: () => new FlagError(418, "BR"),
   NotFound: () => new Deno.errors.NotFound("no such file"),
@@ -54,8 +54,8 @@ const ERRORS: Record<string, () => unknown> = {
       cause: new FlagError(1, "IN"),
     });
   },
-  "own ideas": () => new OwnIdeas(),
-  "no class": () => new Nameless("7 is no class"),
+  "read-only": () => new ReadOnlyError(),
+  "no class": () => new Nameless("7 is not a class"),
   function: () => () => 1,
   symbol: () => Symbol("odd"),
   revoked: () => {
@@ -67,28 +67,28 @@ const ERRORS: Record<string, () => unknown> = {
     Object.defineProperty(new Error(), "message", { get: () => fail("x") }),
 };
 
-/** Throws what is asked for, or else the very word. */
+/** Throw the error of this name, or the name if it has no error. */
 export function fail(what: string): never {
   throw ERRORS[what] ? ERRORS[what]() : what;
 }
 
-/** The sum of two numbers. */
+/** Return the sum of two numbers. */
 export function add(a: number, b: number): number {
   return a + b;
 }
 
 let counted = 0;
 
-/** How often this thread was asked to count, late enough for others to come in. */
+/** Count the calls on this thread, slowly enough for another call to arrive. */
 export async function count(_: number): Promise<number> {
   await delay(5);
   return ++counted;
 }
 
-/** No two threads share it. */
+/** A different number on each thread. */
 const thread = Math.random();
 
-/** Which thread is this? Late enough for the next call to need another one. */
+/** Return the number of this thread, so late that the next call needs another. */
 export async function whichThread(ms: number): Promise<number> {
   await delay(ms);
   return thread;
@@ -97,7 +97,7 @@ export async function whichThread(ms: number): Promise<number> {
 let atATime = 0;
 let most = 0;
 
-/** The most calls of it at a time on this thread, so far. */
+/** Return the most calls of this function at a time on this thread so far. */
 export async function countCalls(ms: number): Promise<number> {
   most = Math.max(most, ++atATime);
   await delay(ms);
@@ -107,30 +107,30 @@ export async function countCalls(ms: number): Promise<number> {
 
 let initial: unknown[] = [];
 
-/** What a pool calls first; late, and its result cannot be copied. */
+/** An initializer that takes 20 ms, and whose result cannot be copied. */
 export async function initialize(...args: unknown[]): Promise<unknown> {
   initial = args;
   await delay(20);
   return () => {};
 }
 
-/** The arguments of {@linkcode initialize}. */
+/** Return the arguments of {@linkcode initialize}. */
 export function initialArguments(): unknown[] {
   return initial.map((arg) => arg instanceof AbortSignal ? arg.aborted : arg);
 }
 
-/** Lasts a minute, unless the signal of the thread is aborted. */
+/** Wait for a minute, or until the signal of the thread is aborted. */
 export async function wait(): Promise<string> {
   const signal = initial.at(-1) as AbortSignal | undefined;
   const options = signal && { signal };
   return await delay(60_000, options).then(() => "over", () => "aborted");
 }
 
-/** The thread dies. */
+/** End this thread in one of four ways. */
 export async function die(how: string): Promise<void> {
   if (how === "close") return self.close();
   if (how === "exit") Deno.exit(3);
   if (how === "throw") setTimeout(() => fail("FlagError"), 0);
-  if (how === "reject") Promise.reject(new Error("nobody catches this"));
+  if (how === "reject") Promise.reject(new Error("not caught"));
   await wait();
 }

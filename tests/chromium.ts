@@ -1,30 +1,32 @@
 /**
- * A real Chromium, over its DevTools protocol.
+ * A real Chromium, controlled over its DevTools protocol.
  *
  * @module
  */
 
-import { eventually, has, spawn, TemporaryFolder } from "./testing.ts";
+import { TemporaryFolder } from "../bench/scripts.ts";
+import { spawn } from "./processes.ts";
+import { eventually, has } from "./testing.ts";
 
-/** The name of a browser that is installed here, the one that starts first. */
+/** Return the name of an installed browser; the first one starts fastest. */
 export async function findChromium(): Promise<string | undefined> {
   for (const name of ["chromium-headless-shell", "chromium", "google-chrome"]) {
     if (await has(name, "--version")) return name;
   }
 }
 
-/** A page in a browser of its own, which is gone when the block is left. */
+/** A page in a browser of its own, which ends with the block. */
 export interface Page extends AsyncDisposable {
-  /** What went wrong in the page. */
+  /** Uncaught errors of the page. */
   errors: unknown[];
-  /** The value of an expression in the page, once it is true. */
+  /** Evaluate an expression in the page until its value is truthy. */
   until: <Value>(expression: string) => Promise<Value>;
 }
 
-/** What the browser replies to `Runtime.evaluate`. */
+/** The browser's reply to `Runtime.evaluate`. */
 type Reply = { result: { value: unknown } };
 
-/** Start a browser, and show a page. */
+/** Start a browser and open a page. */
 export async function openPage(program: string, url: string): Promise<Page> {
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(new TemporaryFolder());
@@ -32,7 +34,7 @@ export async function openPage(program: string, url: string): Promise<Page> {
     ...["--headless", "--disable-gpu", "--disable-quic", "--no-first-run"],
     ...["--disable-background-networking", "--disable-component-update"],
     ...["--disable-sync", "--remote-debugging-port=0"],
-    // The pages of its own address bar cost more than the one that is shown.
+    // The pages of the browser's address bar cost more than the page itself.
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
     ...Deno.uid() === 0 ? ["--no-sandbox"] : [],
     ...[`--user-data-dir=${path}`, "about:blank"],
@@ -60,7 +62,7 @@ export async function openPage(program: string, url: string): Promise<Page> {
     socket.send(JSON.stringify(message));
     return new Promise<Reply>((resolve) => waiting.push(resolve));
   };
-  stack.defer(async () => { // Ends all its processes.
+  stack.defer(async () => { // This ends all processes of the browser.
     const closed = new Promise((resolve) => socket.onclose = resolve);
     call("Browser.close");
     await Promise.all([closed, browser.status]);

@@ -4,7 +4,8 @@ import { describe, it } from "@std/testing/bdd";
 import fc from "npm:fast-check@4.10.2";
 import { type Args, processArgs, SERVERS } from "../flags2_common.ts";
 import { UsageError } from "../lib/argparse.ts";
-import { ROOT, run, TemporaryFolder } from "./testing.ts";
+import { ROOT, TemporaryFolder } from "../bench/scripts.ts";
+import { runScript } from "./processes.ts";
 
 const toCharacter = (point: number) => String.fromCodePoint(point);
 
@@ -105,7 +106,7 @@ describe("a script, given any command line,", () => {
     const [help] = readme.match(/^usage: flags2_asyncio[^]*?\n(?=```$)/m)!;
     await Promise.all(lines.map(async (line, i) => {
       const { code, stdout, stderr } = //
-        await run("asyncio", line, { cwd: folder.path });
+        await runScript("asyncio", line, { cwd: folder.path });
       const told = JSON.stringify(line) + stderr;
       if (i < 2) return assertEquals([code, stdout, stderr], [0, help, ""]);
       const [error, usage, ...rest] = stderr.split("\n");

@@ -3,12 +3,9 @@ import { describe, it } from "@std/testing/bdd";
 import { medians } from "../bench/bench.ts";
 import { floor, race, table } from "../bench/compare.ts";
 import { type Race, screens } from "../bench/film.ts";
-import {
-  has,
-  itInTerminal,
-  siteAtFreePort,
-  TemporaryFolder,
-} from "./testing.ts";
+import { TemporaryFolder } from "../bench/scripts.ts";
+import { siteAtFreePort } from "./projects.ts";
+import { has, itInTerminal } from "./testing.ts";
 
 const { signal } = new AbortController();
 

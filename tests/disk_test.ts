@@ -1,16 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { FaultSite, savedIn } from "./fault_site.ts";
-import {
-  has,
-  itIf,
-  outcome,
-  parseReport,
-  run,
-  type Script,
-  start,
-  TemporaryFolder,
-} from "./testing.ts";
+import { parseReport, type Script, TemporaryFolder } from "../bench/scripts.ts";
+import { outcome, runScript, start } from "./processes.ts";
+import { has, itIf } from "./testing.ts";
 
 /** A program that mounts and runs the rest of its words; no mount outlives it. */
 function mounting(commands: string): string[] {
@@ -85,7 +78,7 @@ describe("a run ends with one line, and nothing is begun,", () => {
     before?.(`${folder.path}/downloads`);
     const files = await folder.list(".");
     const options = { cwd: folder.path, within };
-    const { code, stdout, stderr } = await run("sequential", [], options);
+    const { code, stdout, stderr } = await runScript("sequential", [], options);
     assertEquals([code, stdout, stderr], [1, "", `*** downloads: ${why}\n`]);
     assertEquals(await folder.list("."), files);
   }

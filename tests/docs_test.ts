@@ -3,7 +3,8 @@
 import { assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import { describe, it } from "@std/testing/bdd";
-import { FENCED, ROOT } from "./testing.ts";
+import { ROOT } from "../bench/scripts.ts";
+import { FENCED } from "./testing.ts";
 
 /** The files of some folders, with their paths from the project's folder. */
 function files(folders: string[], ending: RegExp): string[] {

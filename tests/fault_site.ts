@@ -8,7 +8,8 @@
 import { assert } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { constants, deflateRawSync, gzipSync } from "node:zlib";
-import { eventually, freePort, type TemporaryFolder } from "./testing.ts";
+import { freePort, type TemporaryFolder } from "../bench/scripts.ts";
+import { eventually } from "./testing.ts";
 
 /** How a request is met; {@linkcode FaultSite} answers the others well. */
 export type Fault = keyof typeof FAULTS;

@@ -3,15 +3,14 @@ import { describe, it } from "@std/testing/bdd";
 import { expandCcArgs } from "../flags2_common.ts";
 import { type Fault, FaultSite, savedFlag } from "./fault_site.ts";
 import {
-  itOnLinux,
-  outcome,
   parseReport,
   ROOT,
   type Script,
   SCRIPTS,
-  start,
   TemporaryFolder,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { outcome, start } from "./processes.ts";
+import { itOnLinux } from "./testing.ts";
 
 const page = await Deno.readTextFile(`${ROOT}/docs/faults.md`);
 const EVERY_CC = expandCcArgs(true, false, []);

@@ -7,7 +7,9 @@ import {
 } from "../lib/files.ts";
 import { isWholeGif } from "../lib/gif.ts";
 import { readCodes } from "../site/sites.ts";
-import { FLAGS, replaced, TemporaryFolder } from "./testing.ts";
+import { TemporaryFolder } from "../bench/scripts.ts";
+import { FLAGS } from "./projects.ts";
+import { replaced } from "./testing.ts";
 
 /** What a run leaves of a file when it is ended in the middle. */
 const half = (name: string, run = "a1") =>

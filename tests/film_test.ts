@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { film, type Race, screens } from "../bench/film.ts";
-import { ROOT } from "./testing.ts";
+import { ROOT } from "../bench/scripts.ts";
 import { lanes, watch } from "../bench/lanes.ts";
 import { layOut, toBars } from "../site/lanes.js";
 import type { LiveEvent } from "../site/live.ts";

@@ -6,19 +6,15 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
-  blocks,
   commandLine,
-  FENCED,
-  itOnPosix,
-  type Outcome,
-  outcome,
   parseReport,
   ROOT,
   SCRIPTS,
-  sharedProject,
-  spawn,
   STD,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { type Outcome, outcome, spawn } from "./processes.ts";
+import { sharedProject } from "./projects.ts";
+import { blocks, FENCED, itOnPosix } from "./testing.ts";
 
 const read = (path: string) => Deno.readTextFile(`${ROOT}/${path}`);
 const README = await read("README.md");

@@ -5,26 +5,17 @@ import { describe } from "@std/testing/bdd";
 import { FaultSite, savedIn } from "./fault_site.ts";
 import {
   commandLine,
-  eventually,
-  has,
-  itIf,
-  itInTerminal,
-  itOnPosix,
-  outcome,
   parseReport,
-  project,
-  projectAtFreePorts,
-  quoted,
   ROOT,
-  type RunOptions,
   type Script,
   SCRIPTS,
-  sharedProject,
-  spawn,
-  start,
+  shellQuote,
   STD,
   TemporaryFolder,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { outcome, type RunOptions, spawn, start } from "./processes.ts";
+import { project, projectAtFreePorts, sharedProject } from "./projects.ts";
+import { eventually, has, itIf, itInTerminal, itOnPosix } from "./testing.ts";
 
 /** The signals that end a run, with the exit status of each. */
 const SIGNALS: [Deno.Signal, number][] = [
@@ -134,7 +125,7 @@ describe("Ctrl-C", () => {
     const file = `${copy.path}/lib/files.ts`;
     await Deno.writeTextFile(file, hang, { append: true });
     await using held = new Held();
-    const words = quoted(held.words("threadpool", { root: copy.path }));
+    const words = shellQuote(held.words("threadpool", { root: copy.path }));
     const line = `echo $$ > pid; exec ${words}`;
     const { ended } = await held.start(inTerminal(line));
     await Deno.writeTextFile(`${held.path}/downloads/hang`, "");
@@ -210,10 +201,10 @@ describe("Ctrl-C", () => {
   itInTerminal("lets a script report under deno task", async () => {
     await using held = new Held();
     const [, ...words] = held.words("threadpool");
-    const tasks = { flags: `deno ${quoted(words)}` };
+    const tasks = { flags: `deno ${shellQuote(words)}` };
     const config = JSON.stringify({ tasks });
     await Deno.writeTextFile(`${held.path}/deno.json`, config);
-    const line = inTerminal(`${quoted([Deno.execPath()])} task flags`);
+    const line = inTerminal(`${shellQuote([Deno.execPath()])} task flags`);
     const { child, ended } = await held.start(line, 14, "piped");
     await new Blob(["\x03"]).stream().pipeTo(child.stdin); // Ctrl-C
     const { code, stdout } = await ended;
@@ -253,12 +244,12 @@ describe("SIGHUP", () => {
     "ends a run with its report when the window is closed",
     async () => {
       await using held = new Held();
-      const words = quoted(held.words("threadpool"));
+      const words = shellQuote(held.words("threadpool"));
       // The report goes to a file, because the window shows nothing any more. The
       // shell forwards the signal to its job, as a terminal's shell does.
       const shell = '"$@" > report & trap "kill -HUP $!" HUP; ' +
         "wait $!; wait $!; echo $? > status";
-      await held.closeWindow(`exec sh -c ${quoted([shell])} sh ${words}`);
+      await held.closeWindow(`exec sh -c ${shellQuote([shell])} sh ${words}`);
       assertEquals(await held.status(), "129\n");
       await held.assertStopped(await read(`${held.path}/report`));
     },
@@ -267,7 +258,7 @@ describe("SIGHUP", () => {
   itInTerminal("costs no flag when the terminal is gone", async () => {
     await using held = new Held();
     const shell = `trap "" HUP; setsid --wait sh -c '"$@"; echo $? > status'`;
-    await held.closeWindow(`${shell} sh ${quoted(held.words("asyncio"))}`);
+    await held.closeWindow(`${shell} sh ${shellQuote(held.words("asyncio"))}`);
     held.site.release();
     assertEquals(await held.status(), "1\n"); // The report could not be written.
     assertEquals(await savedIn(held), held.flags(0, 30));

@@ -7,16 +7,14 @@ import { serveSite } from "../site/serve.ts";
 import { type Site, SITES } from "../site/sites.ts";
 import { findChromium, openPage } from "./chromium.ts";
 import {
-  eventually,
   freePort,
-  itIf,
   parseReport,
-  projectAtFreePorts,
-  replaced,
-  run,
   SCRIPTS,
   TemporaryFolder,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { runScript } from "./processes.ts";
+import { projectAtFreePorts } from "./projects.ts";
+import { eventually, itIf, replaced } from "./testing.ts";
 
 let stop: AbortController;
 let url: string;
@@ -375,7 +373,7 @@ describe("the page of a site, in Chromium,", () => {
       await using folder = new TemporaryFolder();
       const most = script === "sequential" ? 1 : 10;
       const args = `-s ${url}/flags -t 60 -m 10 -l ${2 * most + 2} a`;
-      const running = run(script, args.split(" "), { cwd: folder.path });
+      const running = runScript(script, args.split(" "), { cwd: folder.path });
       const isMost = count(most, "most at once", most);
       await shown(`${says("Requests are arriving.")} && ${isMost}`);
       late.letGo();

@@ -3,17 +3,13 @@ import { pooledMap } from "@std/async/pool";
 import { describe, it } from "@std/testing/bdd";
 import { cp } from "node:fs/promises";
 import {
-  eventually,
   freePort,
-  has,
-  hasIPv6,
-  itIf,
   parseReport,
   ROOT,
-  run,
-  spawn,
   TemporaryFolder,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { runScript, spawn } from "./processes.ts";
+import { eventually, has, hasIPv6, itIf } from "./testing.ts";
 
 const CONF = await Deno.readTextFile(`${ROOT}/site/nginx.conf`);
 const NOBODY = 65534;
@@ -100,7 +96,9 @@ describe("site/nginx.conf", () => {
 
     await using folder = new TemporaryFolder();
     const words = ["-s", `http://localhost:${nginx.ports[0]}/flags`, "a", "b"];
-    const { code, stdout } = await run("asyncio", words, { cwd: folder.path });
+    const { code, stdout } = await runScript("asyncio", words, {
+      cwd: folder.path,
+    });
     const { flags, notFound } = parseReport(stdout);
     assertEquals([code, flags, notFound], [0, 28, 24]);
   });

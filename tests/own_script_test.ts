@@ -6,20 +6,15 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
-  blocks,
   commandLine,
-  itIf,
-  itOnPosix,
-  type Outcome,
-  outcome,
   parseReport,
-  quoted,
   ROOT,
-  runOwn,
-  sharedProject,
-  spawn,
+  shellQuote,
   STD,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { type Outcome, outcome, runOwn, spawn } from "./processes.ts";
+import { sharedProject } from "./projects.ts";
+import { blocks, itIf, itOnPosix } from "./testing.ts";
 
 const PAGE = await Deno.readTextFile(`${ROOT}/docs/own-script.md`);
 
@@ -45,9 +40,9 @@ await Deno.mkdir(`${home}/bin`);
 await Deno.writeTextFile(
   `${home}/bin/deno`,
   `#!/bin/sh
-[ "$1 $2" != "run -P" ] || { shift 2; set -- ${quoted(RUN_P)} "$@"; }
+[ "$1 $2" != "run -P" ] || { shift 2; set -- ${shellQuote(RUN_P)} "$@"; }
 [ "$1" != test ] || { shift; set -- test --no-check "$@"; }
-HOME="$CACHED" exec ${quoted([DENO!])} "$@"
+HOME="$CACHED" exec ${shellQuote([DENO!])} "$@"
 `,
   { mode: 0o755 },
 );

@@ -2,20 +2,15 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { cp } from "node:fs/promises";
 import {
-  itIf,
-  itInTerminal,
-  itOnLinux,
-  outcome,
   parseReport,
   ROOT,
-  run,
   SCRIPTS,
-  sharedProject,
-  spawn,
   STD,
   TemporaryFolder,
-  terminal,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { outcome, runScript, spawn, terminal } from "./processes.ts";
+import { sharedProject } from "./projects.ts";
+import { itIf, itInTerminal, itOnLinux } from "./testing.ts";
 
 /** What the default set comes to, for a site at a free port. */
 function options(port: number, root: string, cwd: string, without = "") {
@@ -43,7 +38,7 @@ describe("with the permissions it needs, a script", () => {
     it(`runs under deno run -P: ${script}`, async () => {
       const { path } = await sharedProject();
       const args = ["-s", server, "-m", "4", "-l", "4"];
-      const { code, stdout, stderr } = await run(script, args, {
+      const { code, stdout, stderr } = await runScript(script, args, {
         cwd: path,
         root: path,
         permissions: ["-P"],
@@ -58,7 +53,7 @@ describe("with the permissions it needs, a script", () => {
   it("writes nothing into its own folder, the site neither, and runs at any port", async () => {
     const { path, ports } = await sharedProject();
     await using folder = new TemporaryFolder();
-    const { code, stdout, stderr } = await run("threadpool", [], {
+    const { code, stdout, stderr } = await runScript("threadpool", [], {
       cwd: folder.path,
       root: path,
       permissions: options(ports[0], path, folder.path),
@@ -77,7 +72,7 @@ describe("with -A, all three scripts", () => {
     const within = ["sh", "-c", shell, "sh"];
     for (const script of SCRIPTS) {
       const options = { cwd: path, root: path, within };
-      const { code, stdout, stderr } = await run(script, ["br"], options);
+      const { code, stdout, stderr } = await runScript(script, ["br"], options);
       assertEquals([code, parseReport(stdout).flags], [0, 1], stderr);
     }
   });
@@ -116,7 +111,10 @@ describe("a script that lacks a permission", () => {
       [["-P"], "LOCAL", "read=downloads"], // It does not reach this folder.
     ];
     for (const [permissions, server, option] of runs) {
-      const { code, stdout, stderr } = await run("asyncio", ["-s", server], {
+      const { code, stdout, stderr } = await runScript("asyncio", [
+        "-s",
+        server,
+      ], {
         cwd: server === "LOCAL" ? folder.path : path,
         root: path,
         permissions,

@@ -2,19 +2,14 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
   commandLine,
-  has,
-  itIf,
-  outcome,
   parseReport,
-  projectAtFreePorts,
   ROOT,
-  run,
-  serve,
-  sharedProject,
-  spawn,
   STD,
   TemporaryFolder,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { outcome, runScript, spawn } from "./processes.ts";
+import { projectAtFreePorts, serve, sharedProject } from "./projects.ts";
+import { has, itIf } from "./testing.ts";
 
 const itInClone = itIf(
   await has("git", "-C", ROOT, "rev-parse", "HEAD"),
@@ -101,7 +96,7 @@ describe("imports.jsr.json", () => {
     await using cache = new TemporaryFolder();
     const { path } = await sharedProject();
     const map = `--import-map=${ROOT}/imports.jsr.json`;
-    const { code, stdout, stderr } = await run("asyncio", ["-l", "5"], {
+    const { code, stdout, stderr } = await runScript("asyncio", ["-l", "5"], {
       cwd: path,
       root: path,
       permissions: ["-P", `--allow-import=${host}`, map, "--no-lock"],

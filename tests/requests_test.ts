@@ -4,17 +4,13 @@ import { ConnectionError, exemptLocalhost, get } from "../lib/requests.ts";
 import { FaultSite } from "./fault_site.ts";
 import {
   freePort,
-  has,
-  hasIPv6,
-  itIf,
-  itOnPosix,
   parseReport,
-  run,
   SCRIPTS,
-  serve,
-  sharedProject,
   TemporaryFolder,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { runScript } from "./processes.ts";
+import { serve, sharedProject } from "./projects.ts";
+import { has, hasIPv6, itIf, itOnPosix } from "./testing.ts";
 import {
   answer,
   CANCEL,
@@ -162,7 +158,7 @@ describe("over TLS", () => {
       for (const script of SCRIPTS) {
         const args = ["-s", site.url, "-al", "50", "-m", "20", "-v"];
         const options = { cwd: folder.path, env };
-        const { stdout } = await run(script, args, options);
+        const { stdout } = await runScript(script, args, options);
         assertEquals(parseReport(stdout).flags, 50, `${script}\n${stdout}`);
       }
     });
@@ -184,7 +180,7 @@ describe("over TLS", () => {
       await using site = new TlsSite(secrets, protocol, serve);
       const options = { cwd: folder.path, env: { DENO_CERT: "cert.pem" } };
       const args = ["-s", site.url, "-v", "br"];
-      const { stdout } = await run("asyncio", args, options);
+      const { stdout } = await runScript("asyncio", args, options);
       const why = "Connection error: the server closed the connection";
       assertEquals(stdout.split("\n")[3], `*** Error for BR: ${why}`);
     }
@@ -205,7 +201,7 @@ describe("over TLS", () => {
     await using site = new TlsSite(secrets, "h2", serve);
     const options = { cwd: folder.path, env: { DENO_CERT: "cert.pem" } };
     const args = ["-v", "-s", site.url, "br"];
-    const { stdout } = await run("asyncio", args, options);
+    const { stdout } = await runScript("asyncio", args, options);
     const line = "*** Error for BR: Connection error: incomplete body";
     assertEquals([stdout.split("\n")[3], requests], [line, 1]);
   });
@@ -218,7 +214,7 @@ it("a redirect to a host that was not granted is an error in a pipe", async () =
   );
   const { host } = new URL(site.url);
   await using folder = new TemporaryFolder();
-  const { stdout } = await run(
+  const { stdout } = await runScript(
     "threadpool",
     ["-v", "-s", site.url, "ab", "ac"],
     {
@@ -249,7 +245,7 @@ describe("with a proxy in the environment", () => {
     const asked = ["http://flupy.org/data/flags/br/br.gif"];
     for (const [server, urls] of [["LOCAL", []], ["REMOTE", asked]] as const) {
       const { stdout } = //
-        await run("threadpool", ["-s", server, "br"], options);
+        await runScript("threadpool", ["-s", server, "br"], options);
       assertEquals(parseReport(stdout).flags, 1);
       assertEquals(proxy.requests.map(String), urls);
     }
@@ -272,7 +268,7 @@ describe("with a proxy in the environment", () => {
     // It does without no_proxy, which is not granted.
     const permissions = "--no-prompt --allow-env=NO_PROXY --allow-net " +
       "--allow-read --allow-write=downloads";
-    const { stdout } = await run("asyncio", args, {
+    const { stdout } = await runScript("asyncio", args, {
       cwd: folder.path,
       permissions: permissions.split(" "),
       within: withVariable("http_proxy", proxy.url),

@@ -2,19 +2,14 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
 import {
-  FLAGS,
-  itInTerminal,
   parseReport,
   ROOT,
-  run,
-  runOwn,
   SCRIPTS,
-  serve,
-  sharedProject,
-  siteAtFreePort,
   TemporaryFolder,
-  terminal,
-} from "./testing.ts";
+} from "../bench/scripts.ts";
+import { runOwn, runScript, terminal } from "./processes.ts";
+import { FLAGS, serve, sharedProject, siteAtFreePort } from "./projects.ts";
+import { itInTerminal } from "./testing.ts";
 
 /** Requests at a time by default, and the most: the README's. */
 const CONCUR_REQ = {
@@ -56,7 +51,7 @@ describe("a script", () => {
       await using server = countingServer(expected);
       const args = ["-s", server.url, "-m", "40", "a", "b"];
       const { code, stdout, stderr } = //
-        await run(script, args, { cwd: folder.path });
+        await runScript(script, args, { cwd: folder.path });
       assertEquals([code, stderr], [0, ""]);
       assertEquals([server.requests.length, server.most], [52, expected]);
       const { flags, notFound } = parseReport(stdout);

@@ -1,15 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
-import {
-  eventually,
-  freePort,
-  itOnLinux,
-  outcome,
-  ROOT,
-  spawn,
-  STD,
-} from "./testing.ts";
+import { freePort, ROOT, STD } from "../bench/scripts.ts";
+import { outcome, spawn } from "./processes.ts";
+import { eventually, itOnLinux } from "./testing.ts";
 
 const HOST = "HTTP/1.1\r\nHost: localhost\r\n";
 const hostname = "127.0.0.1";

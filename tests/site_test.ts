@@ -4,20 +4,10 @@ import { describe, it } from "@std/testing/bdd";
 import { pathToFileURL } from "node:url";
 import { serveSite } from "../site/serve.ts";
 import { readCodes, type Site, SITES } from "../site/sites.ts";
-import {
-  eventually,
-  FLAGS,
-  freePort,
-  hasIPv6,
-  itOnPosix,
-  outcome,
-  project,
-  replaced,
-  ROOT,
-  sharedProject,
-  spawn,
-  STD,
-} from "./testing.ts";
+import { freePort, ROOT, STD } from "../bench/scripts.ts";
+import { outcome, spawn } from "./processes.ts";
+import { FLAGS, project, sharedProject } from "./projects.ts";
+import { eventually, hasIPv6, itOnPosix, replaced } from "./testing.ts";
 
 /** `Deno.serve`, but at one address it throws. */
 function withoutAddress(hostname: string, error: Error): Disposable {

@@ -1,20 +1,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
-import {
-  eventually,
-  has,
-  itIf,
-  itOnPosix,
-  outcome,
-  parseReport,
-  projectAtFreePorts,
-  run,
-  SCRIPTS,
-  sharedProject,
-  start,
-  TemporaryFolder,
-} from "./testing.ts";
+import { parseReport, SCRIPTS, TemporaryFolder } from "../bench/scripts.ts";
+import { outcome, runScript, start } from "./processes.ts";
+import { projectAtFreePorts, sharedProject } from "./projects.ts";
+import { eventually, has, itIf, itOnPosix } from "./testing.ts";
 
 describe("when a server at a site's port takes no connection, a script", () => {
   itOnPosix("says so in one line", async () => {
@@ -27,7 +17,7 @@ describe("when a server at a site's port takes no connection, a script", () => {
     const queue = Array.from(Array(20), () => Deno.connect(address));
     await Promise.any(queue);
     const { code, stdout, stderr } = //
-      await run("asyncio", ["br", "us"], { cwd: path, root: path });
+      await runScript("asyncio", ["br", "us"], { cwd: path, root: path });
     end.abort();
     for (const connected of await Promise.allSettled(queue)) {
       if (connected.status === "fulfilled") connected.value.close();
@@ -63,7 +53,7 @@ Deno.connect = async (options) => {
 };`,
     );
     const atOnce = () =>
-      run("asyncio", ["br", "us", "-s", "DELAY"], {
+      runScript("asyncio", ["br", "us", "-s", "DELAY"], {
         cwd: folder.path,
         root: path,
         permissions: ["-A", "--no-check", `--preload=${late}`],
@@ -101,7 +91,7 @@ describe("when localhost is elsewhere, a script", () => {
       ] as const
     ) {
       const options = { cwd: path, root: path, within: withHosts(hosts) };
-      const { code, stderr } = await run("asyncio", ["br"], options);
+      const { code, stderr } = await runScript("asyncio", ["br"], options);
       assertEquals([code, stderr.split("\n").length], [1, 2], stderr);
       assert(stderr.startsWith(`*** ${message}`), stderr);
     }
@@ -121,7 +111,11 @@ describe("when its site dies, a script", () => {
     await Deno.writeTextFile(site, died);
     const args = ["-al", "12", "-m", "2", "-t", "2"];
     const options = { cwd: copy.path, root: copy.path };
-    const { code, stdout, stderr } = await run("threadpool", args, options);
+    const { code, stdout, stderr } = await runScript(
+      "threadpool",
+      args,
+      options,
+    );
     const { flags, errors } = parseReport(stdout);
     assertEquals([code, flags + errors], [0, 12], stdout + stderr);
     assertMatch(stderr, /^\*\*\* The LOCAL site has died: .*fell$/m);
@@ -136,7 +130,7 @@ describe("scripts that run at the same time", () => {
       const options = { cwd: folder.path, root: path };
       await delay(400 * Math.random());
       const { code, stdout, stderr } = //
-        await run(script, ["-al", "60"], options);
+        await runScript(script, ["-al", "60"], options);
       assertEquals([code, parseReport(stdout).flags], [0, 60], stderr);
       assertEquals((await folder.list()).length, 60);
     }));
@@ -172,7 +166,7 @@ describe("in a folder reached by a link, a script", () => {
     await Deno.symlink(path, link);
     const options = { cwd: folder.path, root: link };
     const { code, stdout, stderr } = //
-      await run("threadpool", ["br", "us"], options);
+      await runScript("threadpool", ["br", "us"], options);
     assertEquals(stderr, "Started the LOCAL site for this run.\n");
     assertEquals([code, parseReport(stdout).flags], [0, 2]);
   });

@@ -2,14 +2,9 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { printLine, quote, show, write } from "../lib/terminal.ts";
 import { FaultSite } from "./fault_site.ts";
-import {
-  itInTerminal,
-  itOnLinux,
-  parseReport,
-  run,
-  TemporaryFolder,
-  terminal,
-} from "./testing.ts";
+import { parseReport, TemporaryFolder } from "../bench/scripts.ts";
+import { runScript, terminal } from "./processes.ts";
+import { itInTerminal, itOnLinux } from "./testing.ts";
 
 /** Takes three bytes at a time, and fails in between. */
 class Sink {
@@ -73,7 +68,7 @@ describe("a script", () => {
     for (const [redirection, arg, ...expected] of table) {
       const within = ["sh", "-c", `exec "$@" ${redirection}`, "sh"];
       const options = { cwd: folder.path, within };
-      const { code, stderr } = await run("asyncio", [arg], options);
+      const { code, stderr } = await runScript("asyncio", [arg], options);
       assertEquals([code, stderr], [...expected]);
     }
   });

@@ -5,7 +5,7 @@
  */
 
 import { flagOf, readTo } from "./fault_site.ts";
-import type { TemporaryFolder } from "./testing.ts";
+import type { TemporaryFolder } from "../bench/scripts.ts";
 
 /** The image that these sites send for every code. */
 export const FLAG: Uint8Array<ArrayBuffer> = flagOf("BR");

@@ -2,15 +2,9 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import type { Stream } from "../lib/terminal.ts";
 import { formatInterval, formatMeter, tqdm } from "../lib/tqdm.ts";
-import {
-  itInTerminal,
-  outcome,
-  quoted,
-  replaced,
-  ROOT,
-  spawn,
-  terminalOf,
-} from "./testing.ts";
+import { ROOT, shellQuote } from "../bench/scripts.ts";
+import { outcome, spawn, terminalOf } from "./processes.ts";
+import { itInTerminal, replaced } from "./testing.ts";
 
 const IMPORT = `import { tqdm } from "${import.meta.resolve("../lib/tqdm.ts")}";
 import { isAscii } from "${import.meta.resolve("../lib/terminal.ts")}";\n`;
@@ -201,7 +195,7 @@ const resize = { args: ["cols", "50"], stdin: "inherit" };
 for (const i of tqdm(Array(3).keys(), 3)) {
   if (i === 1) await new Deno.Command("stty", resize).spawn().status;
 }`;
-    const words = quoted([Deno.execPath(), "eval", loop]);
+    const words = shellQuote([Deno.execPath(), "eval", loop]);
     const screen = await terminalOf(words, { cwd: ROOT, columns: 70 });
     const widths = drawingsIn(screen).map((text) => text.length);
     assertEquals([widths[0], widths.at(-1)], [68, 48]);
