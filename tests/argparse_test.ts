@@ -3,7 +3,7 @@ import { describe, it } from "@std/testing/bdd";
 import { type Args, expandCcArgs, processArgs } from "../flags2_common.ts";
 import { UsageError } from "../lib/argparse.ts";
 
-/** A line whose words are neither empty nor have spaces, or its words. */
+/** A command line, as a text to split at spaces or as words. */
 type Line = string | string[];
 
 function parse(line: Line): Args {
@@ -42,7 +42,7 @@ describe("the command line", () => {
   ];
   for (const [differs, ...lines] of good) {
     for (const line of lines) {
-      it(`takes ${line}`, () => {
+      it(`accepts ${line}`, () => {
         assertEquals<unknown>(parse(line), { ...defaults, ...differs });
       });
     }
@@ -99,7 +99,7 @@ describe("the command line", () => {
     [String.raw`${cc} "\u001b[2J"`, "\x1b[2J"],
     [String.raw`${cc} "a\nb"`, "a\nb"],
     [`${cc} ${"x".repeat(40)}…`, "x".repeat(99)],
-    // The dashes of a printed book.
+    // A printed book may show dashes instead of hyphens.
     ...each("‐ ‑ ‒ – − ﹣ － — ― ﹘ ––", `%al ${hyphen} -al?`, "%al 100"),
     [`–all ${hyphen} --all?`, "–all"],
     [`—limit=5 ${hyphen} --limit=5?`, "—limit=5"],
@@ -108,7 +108,7 @@ describe("the command line", () => {
   ];
   for (const [message, ...lines] of bad) {
     for (const line of lines) {
-      it(`refuses ${JSON.stringify(line)}`, () => {
+      it(`rejects ${JSON.stringify(line)}`, () => {
         const error = assertThrows(() => parse(line), UsageError);
         assertEquals(error.message, message);
       });

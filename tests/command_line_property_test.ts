@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-// Not in deno.json, nor in its lock: every run would fetch what is there.
+// This import is not in deno.json, because every run fetches what is there.
 import fc from "npm:fast-check@4.10.2";
 import { type Args, processArgs, SERVERS } from "../flags2_common.ts";
 import { UsageError } from "../lib/argparse.ts";
@@ -9,7 +9,7 @@ import { runScript } from "./processes.ts";
 
 const toCharacter = (point: number) => String.fromCodePoint(point);
 
-/** The words of the options, their letters, and any characters at all. */
+/** Words of options, words of their letters, and words of any characters. */
 const word = fc.oneof(
   fc.constantFrom(
     ...`-h -a -e -v -l -m -s -t -- --all --every --limit --max_req --max-req
@@ -23,11 +23,11 @@ const word = fc.oneof(
     unit: fc.constantFrom(..."-=aehlmstv0123456789.abz_–"),
     maxLength: 8,
   }),
-  // Any character; to prepare fast-check's own list of them takes 2 s.
+  // Any characters; fast-check's own unit for them takes 2 s to prepare.
   fc.string({ unit: fc.nat(0x10ffff).map(toCharacter), maxLength: 12 }),
   fc.string({ unit: fc.constantFrom("\ud800", "\udc00", "\x1b[", "\n", "\0") }),
   fc.string({ minLength: 500, maxLength: 900 }),
-  // Forty characters that are escaped as two units each: the longest message.
+  // Forty characters that are escaped as two units each make the longest message.
   fc.string({ unit: fc.constant("\u{e0001}"), minLength: 38, maxLength: 42 }),
   fc.nat().map(String),
   fc.constant("9".repeat(400)),
@@ -35,7 +35,7 @@ const word = fc.oneof(
 );
 const words = fc.array(word, { maxLength: 7 });
 
-/** The plan, or the message of the one error that may be thrown. */
+/** Return the arguments of a command line, or the message of its usage error. */
 function read(...words: string[]): Args | string {
   try {
     return processArgs(words, 5);
@@ -51,13 +51,13 @@ function assertOneLine(message: string): void {
 }
 
 describe("any command line", () => {
-  it("is a plan within bounds, or one usage error", () => {
-    let plans = 0;
+  it("yields valid arguments or one usage error", () => {
+    let valid = 0;
     fc.assert(
       fc.property(words, (words) => {
-        const plan = read(...words);
-        if (typeof plan === "string") return assertOneLine(plan);
-        const { ccList, maxReq, server, timeout, verbose, help } = plan;
+        const args = read(...words);
+        if (typeof args === "string") return assertOneLine(args);
+        const { ccList, maxReq, server, timeout, verbose, help } = args;
         assert(
           ccList.length >= 1 && ccList.every((cc) => /^[A-Z]{2}$/.test(cc)),
         );
@@ -66,38 +66,38 @@ describe("any command line", () => {
         assert(timeout > 0 && timeout <= 86_400);
         assert(Object.hasOwn(SERVERS, server));
         assertEquals([typeof verbose, typeof help], ["boolean", "boolean"]);
-        plans++;
+        valid++;
       }),
       { numRuns: 3000 },
     );
-    // Both happen: else it would hold for a function that does nothing.
-    assert(plans > 150 && plans < 2850, `${plans}`);
+    // Without both kinds of lines this test would prove nothing.
+    assert(valid > 150 && valid < 2850, `${valid} valid lines`);
   });
 
-  it("with -h on it asks for help", () => {
+  it("asks for help if it contains -h", () => {
     fc.assert(fc.property(words, words, (before, after) => {
       const options = before.filter((word) => word !== "--");
       assert((read(...options, "-vh", ...after) as Args).help);
     }));
   });
 
-  it("has no option after --", () => {
+  it("contains no options after --", () => {
     const defaults = processArgs([], 5);
     fc.assert(fc.property(words, (words) => {
-      const plan = read("--", ...words);
-      if (typeof plan === "string") assertMatch(plan, /^CC must be /);
-      else assertEquals({ ...defaults, ccList: plan.ccList }, plan);
+      const args = read("--", ...words);
+      if (typeof args === "string") assertMatch(args, /^CC must be /);
+      else assertEquals({ ...defaults, ccList: args.ccList }, args);
     }));
   });
 });
 
-describe("a script, given any command line,", () => {
-  // What the system can hand to a process: no NUL, no lone surrogate.
+describe("a script with any command line", () => {
+  // The system cannot pass a NUL or a lone surrogate to a process.
   const passable = words.map((words) =>
     words.map((word) => word.toWellFormed().replaceAll("\0", ""))
   );
 
-  it("shows the help of the README, or one error and the usage, and creates nothing", async () => {
+  it("prints the README's help or a usage error, and creates no file", async () => {
     await using folder = new TemporaryFolder();
     const good = passable.map((words) => ["-h", ...words]);
     const bad = passable.filter((it) => typeof read(...it) === "string");
@@ -105,15 +105,15 @@ describe("a script, given any command line,", () => {
     const readme = await Deno.readTextFile(`${ROOT}/README.md`);
     const [help] = readme.match(/^usage: flags2_asyncio[^]*?\n(?=```$)/m)!;
     await Promise.all(lines.map(async (line, i) => {
-      const { code, stdout, stderr } = //
-        await runScript("asyncio", line, { cwd: folder.path });
-      const told = JSON.stringify(line) + stderr;
+      const result = await runScript("asyncio", line, { cwd: folder.path });
+      const { code, stdout, stderr } = result;
+      const context = JSON.stringify(line) + stderr;
       if (i < 2) return assertEquals([code, stdout, stderr], [0, help, ""]);
       const [error, usage, ...rest] = stderr.split("\n");
-      assertEquals([code, stdout, rest], [2, "", [""]], told);
-      assert(error!.startsWith("*** Usage error: "), told);
+      assertEquals([code, stdout, rest], [2, "", [""]], context);
+      assert(error!.startsWith("*** Usage error: "), context);
       assertOneLine(error!);
-      assert(help.startsWith(`${usage}\n`), told);
+      assert(help.startsWith(`${usage}\n`), context);
     }));
     assertEquals(await folder.list("."), []);
   });

@@ -13,7 +13,7 @@ import {
 
 const COUNTRY_CODES = expandCcArgs(false, true, []);
 
-it("the constants are the chapter's", () => {
+it("the constants have the chapter's values", () => {
   assertEquals(
     POP20_CC.join(" "),
     "CN IN US ID BR PK NG BD RU JP MX PH VN ET EG DE IR TR CD FR",
@@ -76,7 +76,7 @@ describe("initialReport", () => {
     ]],
   ];
   for (const [codes, concurReq, server, lines] of table) {
-    it(`says ${lines.join(" ")}`, () => {
+    it(`returns ${lines.join(" ")}`, () => {
       const report = initialReport(codes, concurReq, server);
       assertEquals(report, lines.join("\n"));
     });
@@ -90,7 +90,7 @@ describe("finalReport", () => {
     [new Counter(0, 35, 27), 0, "0 flags downloaded.|35 not found.|27 errors."],
   ];
   for (const [counter, notFinished, lines] of table) {
-    it(`says ${lines}`, () => {
+    it(`returns ${lines}`, () => {
       const elapsed = "Elapsed time: 2.10s";
       const report = ["-".repeat(20), ...lines.split("|"), elapsed].join("\n");
       assertEquals(finalReport(counter, notFinished, 2.096), report);

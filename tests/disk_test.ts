@@ -5,28 +5,32 @@ import { parseReport, type Script, TemporaryFolder } from "../bench/scripts.ts";
 import { outcome, runScript, start } from "./processes.ts";
 import { has, itIf } from "./testing.ts";
 
-/** A program that mounts and runs the rest of its words; no mount outlives it. */
+const UNSHARE = ["unshare", "-rmpf", "--mount-proc", "--kill-child"] as const;
+const canMount = await has(...UNSHARE, "mount", "-t", "tmpfs", "x", "/mnt");
+const itMounts = itIf(canMount, "the right to mount");
+
+/**
+ * Return a program that mounts and then runs the words after it. The mount ends
+ * with the program, so the program copies the flags.
+ */
 function mounting(commands: string): string[] {
   const shell = `${commands} && { "$@"; status=$?; } && ` +
     `{ cp -r downloads downloads.gone || true; } 2>&- && exit $status`;
-  return ["unshare", "-rm", "sh", "-c", shell, "sh"];
+  return [...UNSHARE, "sh", "-c", shell, "sh"];
 }
 
-const canMount = await has("sh", "-c", "unshare -rm mount -t tmpfs x /mnt");
-const itMounts = itIf(canMount, "the right to mount");
-
-/** A program that runs the rest of its words; root has no rights of its own there. */
+/** A program that runs the words after it without the privileges of root. */
 const UNPRIVILEGED = ["unshare", "-U"];
 const canUnshare = await has("unshare", "-U", "true");
 const itUnprivileged = itIf(canUnshare, "unshare -U");
 
-/** Something that is done to `downloads`. */
+/** Changes `downloads`. */
 type Step = (path: string) => void;
 
 const bringBack: Step = (path) => Deno.renameSync(`${path}.gone`, path);
 
-describe("a run stops with one line", () => {
-  /** `meanwhile` is when three flags are there, and four are asked for. */
+describe("a run stops with one line on stderr", () => {
+  /** Call `meanwhile` when three flags are saved and four requests are in flight. */
   async function stops(
     script: Script,
     why: string,
@@ -39,7 +43,7 @@ describe("a run stops with one line", () => {
     const words = ["-s", site.url, "-m", "4", "-t", "60", "a"];
     const options = { cwd: folder.path, within: steps.within ?? [] };
     const result = outcome(start(script, words, options));
-    await site.asked(7);
+    await site.received(7);
     steps.meanwhile?.(path);
     site.release();
     const { code, stdout, stderr } = await result;
@@ -51,13 +55,13 @@ describe("a run stops with one line", () => {
     assertEquals((await savedIn(folder)).length, flags);
   }
 
-  it("when a flag's name is taken by a folder", () =>
+  it("when a folder has the name of a flag", () =>
     stops("threadpool", "ai.gif: [^:\n]+", {
       before: (path) => Deno.mkdirSync(`${path}/ai.gif`, { recursive: true }),
       after: (path) => Deno.removeSync(`${path}/ai.gif`),
     }));
 
-  it("when the folder goes", () =>
+  it("when downloads disappears", () =>
     stops("asyncio", "a..gif: [^:\n]+", {
       meanwhile: (path) => Deno.renameSync(path, `${path}.gone`),
       after: bringBack,
@@ -72,7 +76,7 @@ describe("a run stops with one line", () => {
   });
 });
 
-describe("a run ends with one line, and nothing is begun,", () => {
+describe("a run requests nothing and reports one line", () => {
   async function refused(why: string, before?: Step, within: string[] = []) {
     await using folder = new TemporaryFolder();
     before?.(`${folder.path}/downloads`);
@@ -83,7 +87,7 @@ describe("a run ends with one line, and nothing is begun,", () => {
     assertEquals(await folder.list("."), files);
   }
 
-  it("when downloads is a file, or a link to nowhere", async () => {
+  it("when downloads is a file or a broken link", async () => {
     await refused(
       "Not a directory",
       (path) => Deno.writeTextFileSync(path, ""),
@@ -92,14 +96,14 @@ describe("a run ends with one line, and nothing is begun,", () => {
     await refused("Not a directory", (path) => Deno.symlinkSync("none", path));
   });
 
-  itUnprivileged("when downloads may not be written or listed", async () => {
+  itUnprivileged("when downloads cannot be written or listed", async () => {
     for (const mode of [0o500, 0o300]) {
       const before: Step = (path) => Deno.mkdirSync(path, { mode });
       await refused("Permission denied", before, UNPRIVILEGED);
     }
   });
 
-  itMounts("when its folder is read-only", async () => {
+  itMounts("when the current directory is read-only", async () => {
     const within = mounting('mount -t tmpfs -o ro tmpfs "$PWD" && cd "$PWD"');
     await refused("Read-only file system", undefined, within);
   });

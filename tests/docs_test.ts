@@ -1,4 +1,4 @@
-/** The pages: each link leads somewhere, and each name is in the code. */
+/** The links and names on the pages of the project. */
 
 import { assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
@@ -6,7 +6,7 @@ import { describe, it } from "@std/testing/bdd";
 import { ROOT } from "../bench/scripts.ts";
 import { FENCED } from "./testing.ts";
 
-/** The files of some folders, with their paths from the project's folder. */
+/** Return the paths of files in some folders, relative to the project. */
 function files(folders: string[], ending: RegExp): string[] {
   return folders.flatMap((folder) =>
     [...Deno.readDirSync(`${ROOT}/${folder}`)]
@@ -14,7 +14,7 @@ function files(folders: string[], ending: RegExp): string[] {
   ).filter((path) => ending.test(path)).sort();
 }
 
-/** All pages but the changelog, which names code of the past. */
+/** All pages except the changelog, which names removed code. */
 const PAGES = files([".", "docs", "flags"], /\.md$/)
   .filter((path) => path !== "CHANGELOG.md");
 const read = (path: string) => Deno.readTextFileSync(`${ROOT}/${path}`);
@@ -23,7 +23,7 @@ const FOLDERS = [".", "lib", "site", "bench"];
 const CODE = files(FOLDERS, /\.(ts|js|html)$/).map(read).join("\n")
   .replace(/\/\*[^]*?\*\/|\/\/ .*$/gm, "");
 
-/** The anchors of a page's headings, as GitHub makes them. */
+/** Return the anchors that GitHub gives to the headings of a page. */
 function anchors(page: string): string[] {
   const headings = page.replace(FENCED, "").match(/^#+ .*$/gm) ?? [];
   return headings.map((heading) =>
@@ -50,7 +50,7 @@ for (const path of PAGES) {
       assertEquals(broken, []);
     });
 
-    it("names only functions that exist in the code or on the page", () => {
+    it("names only functions that are in the code or on the page", () => {
       const own = page.match(FENCED)?.join("") ?? "";
       const names = new Set(`${CODE}${own}`.match(/\w+/g));
       const camelCase = spans.join(" ").match(/\b[a-z]+[A-Z]\w*/g) ?? [];

@@ -1,6 +1,6 @@
 /**
- * A site that breaks what a server should keep to, on chosen codes: the tests'
- * own, on raw sockets, as an HTTP server is too polite for it.
+ * A server that breaks the rules of HTTP for chosen codes. It uses raw sockets,
+ * because an HTTP server cannot break the rules.
  *
  * @module
  */
@@ -11,32 +11,31 @@ import { constants, deflateRawSync, gzipSync } from "node:zlib";
 import { freePort, type TemporaryFolder } from "../bench/scripts.ts";
 import { eventually } from "./testing.ts";
 
-/** How a request is met; {@linkcode FaultSite} answers the others well. */
+/** The name of a fault. */
 export type Fault = keyof typeof FAULTS;
 
-/** A request: the first for its code, or again on a connection? */
-type Asked = { cc: string; isFirst: boolean; isAgain: boolean };
+/** A request: is it the first for its code, or a later one on its connection? */
+type Request = { cc: string; isFirst: boolean; isAgain: boolean };
 
-/** Ends the connection; without it another request may come on it. */
+/** Ends the connection; without it the client may use the connection again. */
 const CLOSE = null;
 
-/** What is sent: text (as Latin-1) and bytes. */
+/** A part of an answer: text in Latin-1, or bytes. */
 type Part = string | Uint8Array | typeof CLOSE;
 
-/** What a request is answered with, or who tells. */
-type Answer = Part[] | ((asked: Asked) => Part[] | AsyncIterable<Part>);
+/** An answer to every request, or a function that makes one. */
+type Answer = Part[] | ((request: Request) => Part[] | AsyncIterable<Part>);
 
 /** A megabyte. */
 const ZEROS = new Uint8Array(2 ** 20);
 
-/** Each letter as a byte. */
 function latin1(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 }
 
 /**
- * The flag of a code on this site; no two are alike. It is a GIF whose comment,
- * in blocks of 128 bytes, holds the trailer's byte again and again.
+ * Return the flag of a code, which no other code has. It is a GIF with a comment
+ * that contains the byte of the trailer many times.
  */
 export function flagOf(cc: string): Uint8Array<ArrayBuffer> {
   const block = `\x7f${`${cc};`.repeat(127).slice(0, 127)}`;
@@ -45,7 +44,7 @@ export function flagOf(cc: string): Uint8Array<ArrayBuffer> {
   return latin1(`${head}${block.repeat(26)}\0${image};`);
 }
 
-/** A flag with zeros after its end, up to a length. */
+/** Return a flag with zeros after its end, up to a length. */
 function longFlag(cc: string, length: number): Uint8Array {
   const flag = new Uint8Array(length);
   flag.set(flagOf(cc));
@@ -55,19 +54,19 @@ function longFlag(cc: string, length: number): Uint8Array {
 /** The most bytes of a body that a script accepts. */
 const MAX_BYTES = 16 * ZEROS.length;
 
-/** The lengths of flags that are longer than the others. */
+/** The lengths of flags that have zeros after their end. */
 const LENGTHS: Record<string, number> = {
   "big": MAX_BYTES,
   "tiny chunks": 20_000,
 };
 
-/** The flag that a script saves for a code with a fault. */
+/** Return the flag that a script saves for a code with a fault. */
 export function savedFlag(cc: string, fault = "good"): Uint8Array {
   const length = LENGTHS[fault];
   return length ? longFlag(cc, length) : flagOf(cc);
 }
 
-/** The first part of a flag, up to a byte that looks like its end. */
+/** Return the first part of a flag, up to a byte that looks like the trailer. */
 function cutFlag(cc: string): Uint8Array {
   const flag = flagOf(cc);
   return flag.slice(0, flag.lastIndexOf(0x3b, 2000) + 1);
@@ -75,21 +74,21 @@ function cutFlag(cc: string): Uint8Array {
 
 const zippedFlag = (cc: string): Uint8Array => gzipSync(flagOf(cc));
 
-/** A flag in two gzip members. */
+/** Return a flag in two gzip members. */
 function twiceZipped(cc: string): Uint8Array {
   const part = cutFlag(cc);
   const rest = flagOf(cc).subarray(part.length);
   return Buffer.concat([gzipSync(part), gzipSync(rest)]);
 }
 
-/** The first 1,000 MB of endless zeros, zipped: each is a part of the stream. */
+/** Return 1,000 MB of zeros, zipped without an end. */
 function bomb(): Uint8Array {
   const open = { finishFlush: constants.Z_SYNC_FLUSH };
   const zeros = Array(1000).fill(deflateRawSync(ZEROS, open));
   return Buffer.concat([gzipSync("", open), ...zeros]);
 }
 
-/** The codes whose flags `downloads` holds: whole ones, and nothing else. */
+/** Return the codes of `downloads`, in which every file must be a whole flag. */
 export async function savedIn(folder: TemporaryFolder): Promise<string[]> {
   const names = await folder.list();
   return names.map((name) => {
@@ -100,19 +99,20 @@ export async function savedIn(folder: TemporaryFolder): Promise<string[]> {
   });
 }
 
-/** The start of an answer with a body of a known length. */
+/** Return the start of an answer with a body of a known length. */
 function head(status: string, length: number, headers = ""): string {
   return `HTTP/1.1 ${status}\r\nContent-Length: ${length}\r\n${headers}\r\n`;
 }
 
-const answer = (status: string, body = "oops", headers = "") => //
-[head(status, body.length, headers) + body];
+function answer(status: string, body = "oops", headers = ""): string[] {
+  return [head(status, body.length, headers) + body];
+}
 
 const redirect = (location: string) =>
   answer("302 Found", "", `Location: ${location}\r\n`);
 
 function flag(headers: string, flag: (cc: string) => Uint8Array = flagOf) {
-  return ({ cc }: Asked): Part[] => {
+  return ({ cc }: Request): Part[] => {
     const body = flag(cc);
     return [head("200 OK", body.length, headers), body];
   };
@@ -123,12 +123,12 @@ const coded = (coding: string, body?: (cc: string) => Uint8Array) =>
 
 const good = flag("Content-Type: image/gif\r\n");
 
-/** Nothing but the end, or that after some text, when that is so; else the flag. */
+/** Return an answer that is a text and the end in one case, otherwise the flag. */
 function goodUnless(when: "isFirst" | "isAgain", text = "") {
-  return (asked: Asked) => asked[when] ? [text, CLOSE] : good(asked);
+  return (request: Request) => request[when] ? [text, CLOSE] : good(request);
 }
 
-/** Goes on until nobody takes it. */
+/** Return an answer that goes on until the client closes the connection. */
 function endless(head: string, parts: Part[], pause = 0) {
   return async function* () {
     yield head;
@@ -152,7 +152,7 @@ const FAULTS = {
   "408": answer("408 Request Timeout"),
   "408 at first": goodUnless("isFirst", head("408 Request Timeout", 0)),
   "408 when used again": goodUnless("isAgain", head("408 Request Timeout", 0)),
-  // What a network that wants a login answers.
+  // A network that requires a login answers with a page.
   "HTML page": answer("200 OK", "<!DOCTYPE html><title>Log in</title>"),
   "empty body": answer("200 OK", ""),
   "no length": ({ cc }) => [`${OK}\r\n`, flagOf(cc), CLOSE],
@@ -162,7 +162,7 @@ const FAULTS = {
   "bad chunk": [`${CHUNKED}6\r\nGIF89a\r\nzz\r\n`, CLOSE],
   "bad status line": ["HTTP/1.1 two hundred OK\r\n\r\n", CLOSE],
   "bad length": [`${OK}Content-Length: many\r\n\r\nGIF89a`, CLOSE],
-  // The same each time: what is said depends on the first of them.
+  // These bytes are the same each time, because the message depends on the first.
   "random bytes": [ZEROS.slice(0, 256).map((_, i) => i * 167 + 129), CLOSE],
   "no answer": [],
   "headers and silence": [HALF],
@@ -221,50 +221,47 @@ const FAULTS = {
   ),
 } satisfies Record<string, Answer>;
 
-/** How files of any code are met to which a redirect leads. */
-const LED_TO: Record<string, Fault> = {
-  good: "good",
-  none: "404",
-};
+/** The faults of the files to which redirects lead. */
+const TARGETS: Record<string, Fault> = { good: "good", none: "404" };
 
 type Options = { dieAfter?: number; holdAfter?: number; latency?: number };
 
-/** A site on a free port, with a fault for some codes. */
+/** A server at a free port, with a fault for some codes. */
 export class FaultSite implements AsyncDisposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   /** Base URL, as in `SERVERS`. */
   readonly url: string = `http://127.0.0.1:${this.#listener.addr.port}/flags`;
-  /** The codes that were asked for, in the order in which they were. */
+  /** The codes of the requests, in the order in which they arrived. */
   readonly requests: string[] = [];
   readonly #released = Promise.withResolvers<void>();
   readonly #connections: Deno.Conn[] = [];
-  /** Each pending until the port, or a connection, is closed. */
+  /** Promises that resolve when the port and the connections are closed. */
   readonly #pending: Promise<void>[] = [this.#accept()];
 
   /**
-   * It listens at once.
+   * Start the server.
    *
    * @param faults Codes in upper case, each with its fault; `*` for all others.
-   * @param options Requests after which the port is closed for ever; those that
-   *   are answered, while the others wait for `release`; and milliseconds that
-   *   each answer takes.
+   * @param options `dieAfter`: the requests after which the port is closed.
+   *   `holdAfter`: the requests after which others wait for `release`. `latency`:
+   *   the milliseconds that each answer takes.
    */
   constructor(
     readonly faults: Record<string, Fault> = {},
     readonly options: Options = {},
   ) {}
 
-  /** Answer those that wait, and hold back no other. */
+  /** Answer all requests from now on, including those that wait. */
   release(): void {
     this.#released.resolve();
   }
 
-  /** Wait for the request number `n`. */
-  async asked(n: number): Promise<void> {
+  /** Wait until `n` requests have arrived. */
+  async received(n: number): Promise<void> {
     await eventually(() => this.requests.length >= n);
   }
 
-  /** Closes the port and every connection, and waits until they are. */
+  /** Close the port and every connection. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#close();
     await Promise.all(this.#pending);
@@ -298,9 +295,9 @@ export class FaultSite implements AsyncDisposable {
       if (this.requests.length > dieAfter) return this.#close();
       if (this.requests.length > holdAfter) await this.#released.promise;
       if (latency > 0) await delay(latency);
-      const fault = LED_TO[decodeURIComponent(file)] ?? this.faults[cc] ??
+      const fault = TARGETS[decodeURIComponent(file)] ?? this.faults[cc] ??
         this.faults["*"] ?? "good";
-      // Whoever closes a socket with bytes unread resets the connection.
+      // A socket that is closed with unread bytes resets the connection.
       if (!fault.startsWith("reset")) {
         await readTo("\r\n\r\n", connection, 1024, line);
       }
@@ -319,7 +316,7 @@ export class FaultSite implements AsyncDisposable {
   }
 }
 
-/** Read on to `end`, `step` bytes at a time. */
+/** Append `step` bytes at a time to `text`, until it contains `end`. */
 export async function readTo(
   end: string,
   connection: Deno.Conn,

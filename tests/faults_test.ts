@@ -15,13 +15,13 @@ import { itOnLinux } from "./testing.ts";
 const page = await Deno.readTextFile(`${ROOT}/docs/faults.md`);
 const EVERY_CC = expandCcArgs(true, false, []);
 
-/** The rows of docs/faults.md that a server's answer makes. */
+/** The rows of docs/faults.md whose first column is a server's answer. */
 const ROWS = page.matchAll(/^\| (.+?) +\| `(.+?)` +\| [a-z ]+? +\|$/gm)
   .map(([, fault, message], i) => ({
     fault: fault as Fault,
-    message: message!, // What `-v` says; "…" stands for any words.
-    bad: EVERY_CC[2 * i]!, // This code meets the fault,
-    good: EVERY_CC[2 * i + 1]!, // and this one does not.
+    message: message!, // "…" is any text.
+    bad: EVERY_CC[2 * i]!,
+    good: EVERY_CC[2 * i + 1]!,
   })).toArray();
 
 type Row = typeof ROWS[number];
@@ -33,11 +33,11 @@ const HUGE = ROWS.filter(({ fault, message }) =>
 );
 const PROMPT = ROWS.filter((row) => ![...LATE, ...HUGE].includes(row));
 
-/** A late answer has no good one beside it: on a busy machine both may be late. */
+/** Return the codes of rows; on a busy machine a good answer may be late, too. */
 const codesOf = (rows: Row[]) =>
   rows.flatMap((row) => LATE.includes(row) ? row.bad : [row.bad, row.good]);
 
-/** How many requests some faults cost: what began to answer is not asked again. */
+/** The numbers of requests for one code; an answer that has begun is not retried. */
 const REQUESTS: Partial<Record<Fault, number>> = {
   "closed at once": 3,
   "408": 3,
@@ -47,10 +47,10 @@ const REQUESTS: Partial<Record<Fault, number>> = {
   "redirect loop": 21,
 };
 
-/** Each script, with the number of its connections. */
-const STYLES = { sequential: 1, threadpool: 30, asyncio: 100 };
+/** The number of connections of each script. */
+const CONNECTIONS = { sequential: 1, threadpool: 30, asyncio: 100 };
 
-/** Options of `deno run`: on Linux the run ends with its peak memory on stderr. */
+/** Options with which a script on Linux prints its peak memory on stderr. */
 const MEASURED = ["-A"];
 if (Deno.build.os === "linux") {
   const program = `addEventListener("unload", () =>
@@ -59,7 +59,7 @@ if (Deno.build.os === "linux") {
   MEASURED.push(`--preload=${url}`);
 }
 
-/** Run a script with `-v`, and return what it said, saved and requested. */
+/** Run a script with `-v`, and return its messages, files and requests. */
 async function download(
   script: Script,
   codes: string[],
@@ -69,12 +69,12 @@ async function download(
 ) {
   await using folder = new TemporaryFolder();
   const { path: cwd } = folder;
-  const limits = ["-m", `${STYLES[script]}`, "-t", `${timeout}`];
+  const limits = ["-m", `${CONNECTIONS[script]}`, "-t", `${timeout}`];
   const args = ["-v", "-s", site.url, ...limits, ...codes];
   const child = start(script, args, { cwd, permissions, limit: 20 });
   const result = await outcome(child);
   const line = /^(?:([A-Z]{2})|\*\*\* Error for (..):) (.+)$/gm;
-  const said = result.stdout.matchAll(line)
+  const messages = result.stdout.matchAll(line)
     .map(([, good, bad, message]) => [good ?? bad!, message!] as const);
   const saved = (await folder.list()).map((name) => {
     const cc = name.replace(/\.gif$/, "").toUpperCase();
@@ -83,10 +83,15 @@ async function download(
     return [cc, Buffer.compare(bytes, flag) ? "broken" : "whole"] as const;
   });
   const { requests } = site;
-  return { ...result, said: new Map(said), saved: new Map(saved), requests };
+  return {
+    ...result,
+    messages: new Map(messages),
+    saved: new Map(saved),
+    requests,
+  };
 }
 
-/** Run a script that meets the faults of some rows. */
+/** Run a script against the faults of some rows. */
 async function meet(script: Script, rows: Row[]) {
   await using site = new FaultSite(FAULTS);
   const codes = codesOf(rows);
@@ -98,7 +103,7 @@ async function meet(script: Script, rows: Row[]) {
 
 let runs: Promise<Awaited<ReturnType<typeof meet>>[]> | undefined;
 
-/** Meet all rows in seven runs, once: the huge bodies are for one script only. */
+/** Run all rows once, in seven runs; the huge bodies are for one script only. */
 function sharedRuns() {
   return runs ??= Promise.all([
     ...SCRIPTS.map((script) => meet(script, PROMPT)),
@@ -107,22 +112,19 @@ function sharedRuns() {
   ]);
 }
 
-describe("Of the three scripts, among good answers,", () => {
+describe("a script with -v", () => {
   for (const row of ROWS) {
     const { fault, message, bad } = row;
-    it(`${fault}: ${message}`, async () => {
+    it(`prints ${message} for an answer that is ${fault}`, async () => {
       const shared = (await sharedRuns())
         .filter(({ rows }) => rows.includes(row));
       assertEquals(shared.length, HUGE.includes(row) ? 1 : SCRIPTS.length);
       const codes = codesOf([row]);
       for (const run of shared) {
-        // A run that another row has ended early says nothing of this row.
-        const isTold = codes.every((cc) => run.said.has(cc));
-        const { script, said, saved, requests } = //
-          isTold ? run : await meet(run.script, [row]);
+        const { script, messages, saved, requests } = run;
         for (const cc of codes) {
           const expected = cc === bad ? message : "OK";
-          const actual = said.get(cc);
+          const actual = messages.get(cc);
           const shown = expected.endsWith("…")
             ? actual?.replace(/: .+/, ": …")
             : actual;
@@ -136,38 +138,38 @@ describe("Of the three scripts, among good answers,", () => {
     });
   }
 
-  it("all faults at once add up, at -m 1, 30 and 100", async () => {
+  it("counts every code of all faults, at -m 1, 30 and 100", async () => {
     for (const run of (await sharedRuns()).slice(0, -1)) {
-      const { script, code, stdout, stderr, codes, said, saved } = run;
+      const { script, code, stdout, stderr, codes, messages, saved } = run;
       assertEquals([code, stderr], [0, ""], script);
       const { flags, notFound, errors, notFinished } = parseReport(stdout);
       const count = (word: string) =>
-        said.values().filter((message) => message === word).toArray().length;
+        [...messages.values()].filter((message) => message === word).length;
       const expected = [count("OK"), count("not found"), 0];
       assertEquals([flags, notFound, notFinished], expected, script);
       assertEquals(flags + notFound + errors, codes.length, script);
-      assertEquals([said.size, saved.size], [codes.length, flags], script);
+      assertEquals([messages.size, saved.size], [codes.length, flags], script);
     }
   });
 
-  itOnLinux("huge bodies take no more memory than they need", async () => {
+  itOnLinux("needs less than 600 MB of memory for huge bodies", async () => {
     const { stderr } = (await sharedRuns()).at(-1)!;
     const [, peak] = stderr.match(/^VmHWM:\s+(\d+) kB$/m) ?? [];
     assert(Number(peak) < 600_000, `${peak} kB`);
   });
 });
 
-it("Of a server that dies the flags before are saved, and the codes after are errors, as all are of a run that finds nobody", async () => {
+it("a script keeps flags saved before the server dies; the rest are errors", async () => {
   await using site = new FaultSite({}, { dieAfter: 5 });
   const codes = EVERY_CC.slice(0, 10);
+  // In the second run, nothing listens.
   for (const answers of [5, 0]) {
-    const { code, stdout, said, saved } = //
-      await download("sequential", codes, site);
-    const { flags, errors } = parseReport(stdout);
-    assertEquals([code, flags, errors], [0, answers, 10 - answers]);
-    assertEquals([...saved.keys()], codes.slice(0, answers));
+    const run = await download("sequential", codes, site);
+    const { flags, errors } = parseReport(run.stdout);
+    assertEquals([run.code, flags, errors], [0, answers, 10 - answers]);
+    assertEquals([...run.saved.keys()], codes.slice(0, answers));
     for (const cc of codes.slice(answers)) {
-      assertMatch(said.get(cc)!, /^Connection error: ./);
+      assertMatch(run.messages.get(cc)!, /^Connection error: ./);
     }
   }
 });

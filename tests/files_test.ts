@@ -11,14 +11,14 @@ import { TemporaryFolder } from "../bench/scripts.ts";
 import { FLAGS } from "./projects.ts";
 import { replaced } from "./testing.ts";
 
-/** What a run leaves of a file when it is ended in the middle. */
+/** Return the name of a temporary file. */
 const half = (name: string, run = "a1") =>
   `${name}.${run}.6e06fd9c-3e90-4845-afef-0576f8a9bbd9.tmp`;
 
-/** To be removed, all but the second, which refuses. */
+/** Temporary files; the second one is a folder, which cannot be removed. */
 const [BR, CN, RU] = [half("br.gif"), half("cn.gif"), half("ru.gif")];
 
-/** Files, with the hours since each was written. */
+/** Make a folder of files that were written some hours ago. */
 async function folderOf(ages: Record<string, number>) {
   const folder = new TemporaryFolder();
   for (const [name, hours] of Object.entries(ages)) {
@@ -31,14 +31,14 @@ async function folderOf(ages: Record<string, number>) {
   return folder;
 }
 
-it("temporary files are swept when they are older than a day, and no other file is", async () => {
+it("a run removes temporary files that are older than a day", async () => {
   const kept = { "br.gif": 25, "my.tmp": 25, [half("us.gif")]: 23, [CN]: 25 };
   await using folder = await folderOf({ ...kept, [BR]: 25, [RU]: 25 });
   await prepareFolder(folder.path);
   assertEquals(await folder.list("."), Object.keys(kept).sort());
 });
 
-it("a run's temporary files are removed at its end, and no other's", async () => {
+it("a run removes its own temporary files at its end", async () => {
   const others = { [half("br.gif", "a11")]: 0, [half("br.gif", "1a1")]: 0 };
   const kept = { "br.gif": 0, ...others, [CN]: 0 };
   await using folder = await folderOf({ ...kept, [BR]: 0, [RU]: 0 });
@@ -46,8 +46,8 @@ it("a run's temporary files are removed at its end, and no other's", async () =>
   assertEquals(await folder.list("."), Object.keys(kept).sort());
 });
 
-describe("a file", () => {
-  it("is whole, however many write it at a time", async () => {
+describe("a flag", () => {
+  it("is a whole file, even if several runs write it at a time", async () => {
     await using folder = new TemporaryFolder();
     const path = `${folder.path}/br.gif`;
     const bytes = Array(30).keys().map((i) => new Uint8Array(1e5).fill(i));
@@ -56,7 +56,7 @@ describe("a file", () => {
     assertEquals(await folder.list("."), ["br.gif"]);
   });
 
-  it("that cannot be written leaves nothing, and an error that names it", async () => {
+  it("that cannot be written leaves no file, and an error with its name", async () => {
     await using folder = await folderOf({ [CN]: 0 });
     for (const path of [`${folder.path}/${CN}`, `${folder.path}/no/br.gif`]) {
       const write = () => writeAtomically(path, new Uint8Array(), "a1");
@@ -66,27 +66,27 @@ describe("a file", () => {
     }
   });
 
-  it("that a program holds open on Windows is waited for half a second", async () => {
+  it("that a program holds open on Windows is tried again for half a second", async () => {
     await using folder = new TemporaryFolder();
     const path = `${folder.path}/br.gif`;
     const { rename } = Deno;
     const table = [[3, 5, 4], [99, 32, 11], [1, 13, 1]] as const;
-    for (const [refusals, error, tries] of table) {
+    for (const [failures, error, tries] of table) {
       let tried = 0;
       using _ = replaced(Deno, "rename", async (from: string, to: string) => {
-        if (tried++ >= refusals) return await rename(from, to);
+        if (tried++ >= failures) return await rename(from, to);
         throw new Error(`거부. (os error ${error}): rename '${from}'`);
       });
       const write = writeAtomically(path, new Uint8Array(), "a1");
-      const refused = `Error: ${path}: 거부. (os error ${error})`;
-      const outcome = tries > refusals ? undefined : refused;
-      assertEquals([await write.catch(String), tried], [outcome, tries]);
+      const failed = `Error: ${path}: 거부. (os error ${error})`;
+      const expected = tries > failures ? undefined : failed;
+      assertEquals([await write.catch(String), tried], [expected, tries]);
     }
   });
 });
 
 describe("isWholeGif", () => {
-  it("takes every flag of the project, and no part of one", async () => {
+  it("accepts every flag of the project, but no part of a flag", async () => {
     for (const cc of readCodes()) {
       const name = cc.toLowerCase();
       const flag = await Deno.readFile(`${FLAGS}/${name}/${name}.gif`);
@@ -101,25 +101,25 @@ describe("isWholeGif", () => {
   const [image, data] = [",\0\0\0\0\x01\0\x01\0\0", "\x02\x02L\x01\0"];
   const table: [image: string, isWhole: boolean, what: string][] = [
     [`${head}${screen}${image}${data};`, true, "one image"],
-    [`GIF87a${screen}${image}${data};`, true, "an older one"],
+    [`GIF87a${screen}${image}${data};`, true, "an image of an older version"],
     [`${head}${screen};`, false, "no image"],
     [`${head}${screen}!\x01\x02;;\0${image}${data};`, true, "an extension"],
-    [`${head}${screen}${image}${data};\0\0more`, true, "bytes after its end"],
+    [`${head}${screen}${image}${data};\0\0more`, true, "bytes after the end"],
     [`${head}${screen}${image}${data}`, false, "no trailer"],
     [`${head}${screen}${image}\x02\x02L;`, false, "a block cut off at a `;`"],
     [`${head}${screen}!\x01\x7f;`, false, "an extension cut off"],
     [`${head}${screen}?`, false, "an unknown block"],
     [`${head}...;`, false, "a screen cut off"],
-    [`GIF88a${screen};`, false, "another version"],
-    ["", false, "nothing"],
+    [`GIF88a${screen};`, false, "an unknown version"],
+    ["", false, "an empty file"],
   ];
   for (const [bytes, isWhole, what] of table) {
-    it(`${isWhole ? "takes" : "refuses"} ${what}`, () => {
+    it(`${isWhole ? "accepts" : "rejects"} ${what}`, () => {
       assertEquals(isWholeGif(new TextEncoder().encode(bytes)), isWhole);
     });
   }
 
-  it("minds the tables of colours, whose bytes may be anything", () => {
+  it("skips colour tables, which may contain any byte", () => {
     const colours = ";".repeat(6);
     const global = `${head}\x01\0\x01\0?\0\0${colours}${image}${data};`;
     const local = `${head}${screen},\0\0\0\0\x01\0\x01\0?${colours}${data};`;

@@ -25,7 +25,7 @@ export interface RunOptions extends ScriptOptions, Limit {
   /** Environment variables, in addition to those of the tests. */
   env?: Record<string, string>;
   /** A program that runs the command line that is appended to these words. */
-  within?: string[];
+  within?: readonly string[];
 }
 
 /** The exit status of a program, and its output. */
