@@ -19,6 +19,7 @@ import {
   ROOT,
   shellQuote,
   TemporaryFolder,
+  withPorts,
 } from "./scripts.ts";
 import { floor, markdown } from "./compare.ts";
 
@@ -111,23 +112,22 @@ async function seconds(path: string, commands: string[][]): Promise<number[]> {
   });
 }
 
-/** Start the sites on nginx, with site/nginx.conf at other ports. */
-async function startNginx(
+/** Start nginx with site/nginx.conf, at other ports and after an edit. */
+export async function startNginx(
   stack: AsyncDisposableStack,
-  path: string,
   ports: number[],
+  edit = (conf: string) => conf,
 ): Promise<void> {
-  const conf = (await Deno.readTextFile(`${ROOT}/site/nginx.conf`))
-    .replace(/\b800[123]\b/g, (port) => `${ports[+port - 8001]}`);
+  const { path } = stack.use(new TemporaryFolder());
+  const conf = await Deno.readTextFile(`${ROOT}/site/nginx.conf`);
+  const edited = edit(withPorts(conf, ports));
   await Deno.mkdir(`${path}/site`);
-  await Deno.writeTextFile(`${path}/site/nginx.conf`, conf);
+  await Deno.writeTextFile(`${path}/site/nginx.conf`, edited);
   await Deno.symlink(`${ROOT}/flags`, `${path}/flags`);
-  // Only its owner may look into the folder.
+  // Other users cannot read this folder.
   const user = Deno.uid() === 0 ? ["-g", "user root;"] : [];
   const args = ["-p", path, "-c", "site/nginx.conf", ...user];
-  const child = new Deno.Command("nginx", { args, stderr: "null" }).spawn();
-  stack.defer(async () => void await child.status);
-  stack.defer(() => child.kill());
+  stack.use(new Deno.Command("nginx", { args, stderr: "null" }).spawn());
   for (let tries = 0; tries < 100; tries++) {
     try {
       return (await Deno.connect({ port: ports[0]! })).close();
@@ -144,7 +144,7 @@ async function main(): Promise<void> {
   const ports = Array.from({ length: 4 }, freePort);
   const site = (i: number) => `http://localhost:${ports[i]}/flags`;
   const hasNginx = installed("nginx");
-  if (hasNginx) await startNginx(stack, path, ports);
+  if (hasNginx) await startNginx(stack, ports);
   else stack.use(await startSite("DELAY", ports[1]!, signal));
   stack.use(await startSite("LOCAL", ports[3]!, signal));
   const [local, late] = [site(hasNginx ? 0 : 3), site(1)];

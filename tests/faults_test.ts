@@ -115,7 +115,7 @@ function sharedRuns() {
 describe("a script with -v", () => {
   for (const row of ROWS) {
     const { fault, message, bad } = row;
-    it(`prints ${message} for an answer that is ${fault}`, async () => {
+    it(`prints "${message}" for the answer "${fault}"`, async () => {
       const shared = (await sharedRuns())
         .filter(({ rows }) => rows.includes(row));
       assertEquals(shared.length, HUGE.includes(row) ? 1 : SCRIPTS.length);

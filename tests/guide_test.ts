@@ -1,7 +1,4 @@
-/**
- * The reading guide and the README: the code is the scripts', the callouts are
- * those of the code, and the commands do what the text says.
- */
+/** The code, the callouts and the commands of the reading guide and the README. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
@@ -21,24 +18,24 @@ const README = await read("README.md");
 const ENGLISH = await read("docs/reading-guide.md");
 const KOREAN = await read("docs/reading-guide.ko.md");
 
-/** The words between backticks in the prose, each once. */
+/** Return the distinct words between backticks in the prose, sorted. */
 function spans(text: string): string[] {
   const found = text.replace(FENCED, "").matchAll(/`([^`]+)`/g);
   return [...new Set(Array.from(found, ([, span]) => span!))].sort();
 }
 
-/** The parts of a guide, each with its heading. */
+/** Split a guide at its headings. */
 const sections = (guide: string) => guide.split(/^(?=##+ )/m);
 
 const sorted = (numbers: number[]) => numbers.sort((a, b) => a - b);
 
-/** The callouts that a table explains, sorted: a row may have several. */
+/** Return the callouts of a table, sorted; a row may have several. */
 function rows(section: string): number[] {
   const found = section.matchAll(/^\| (\d+(?:, \d+)*) +\|/gm);
   return sorted([...found].flatMap(([, row]) => row!.split(", ").map(Number)));
 }
 
-/** The callouts in the comments of some code, sorted. */
+/** Return the callouts in the comments of some code, sorted. */
 function callouts(code: string): number[] {
   const found = code.matchAll(/\/\/((?: \(\d+\))+)$/gm);
   return sorted(
@@ -50,7 +47,7 @@ describe("the guides", () => {
   const numbered = sections(ENGLISH).filter((part) => rows(part).length > 0);
 
   it("explain each callout of the book once", () => {
-    const lists = numbered.map(rows); // The list of eight is the first of 18.4.
+    const lists = numbered.map(rows); // The last two lists belong to 18.4.
     assertEquals(lists.map((list) => list.length), [6, 12, 16, 8, 15]);
     for (const list of lists) assertEquals(list, list.map((_, i) => i + 1));
   });
@@ -58,9 +55,9 @@ describe("the guides", () => {
   for (const section of numbered) {
     const code = blocks(section, "ts ignore")
       .flatMap((block) => block.split(/(?<=^}\n)\n(?=export )/m));
-    if (code.length === 0) continue; // 18.4's first list is about flags2_common.ts.
+    if (code.length === 0) continue; // The first list of 18.4 has no code.
     const [, script] = section.match(/^## (\w+\.ts)/)!;
-    it(`show the code of ${script}, with all its callouts`, async () => {
+    it(`show the code of ${script} with all of its callouts`, async () => {
       const source = await read(script!);
       for (const part of code) {
         const line = part.split("\n").find((it) => !source.includes(it));
@@ -75,7 +72,7 @@ describe("the guides", () => {
     });
   }
 
-  it("have the same code, commands, names and callouts in both languages", () => {
+  it("have the same code, names and callouts in both languages", () => {
     const [english, korean] = [ENGLISH, KOREAN].map((guide) =>
       sections(guide)
         .map((part) => [part.match(FENCED), spans(part), rows(part)])
@@ -83,7 +80,7 @@ describe("the guides", () => {
     assertEquals(korean, english);
   });
 
-  it("are right that two scripts have the same loop", () => {
+  it("show the same loop for two scripts", () => {
     const [threadpool, asyncio] = blocks(ENGLISH, "ts ignore")
       .filter((block) => block.includes("doneIter"))
       .map((block) => block.slice(block.indexOf("  for await")))
@@ -92,20 +89,21 @@ describe("the guides", () => {
   });
 });
 
-// A folder of the scripts. The programs of the guide do less here, to save time.
+// This folder has the scripts, and shorter versions of the guide's programs.
 const { path: cwd } = await sharedProject();
 await Deno.mkdir(`${cwd}/docs`);
 const programs = blocks(ENGLISH, "ts ignore");
 const plain = programs.at(-1)!;
-for (
-  const [name, text] of [
-    ["docs/primes.ts", (await read("docs/primes.ts")).replace("= 10_", "= 1_")],
-    ["docs/bar.ts", programs[0]!.replace("(10)", "(1)")],
-    ["flags2_plain.ts", plain],
-  ] as const
-) await Deno.writeTextFile(`${cwd}/${name}`, text);
+const files = {
+  "docs/primes.ts": (await read("docs/primes.ts")).replace("= 10_", "= 1_"),
+  "docs/bar.ts": programs[0]!.replace("(10)", "(1)"),
+  "flags2_plain.ts": plain,
+};
+for (const [name, text] of Object.entries(files)) {
+  await Deno.writeTextFile(`${cwd}/${name}`, text);
+}
 
-/** Start what a reader types there, with @std from where these tests have it. */
+/** Start a command in that folder, with @std from the registry of these tests. */
 function start(command: string): Deno.ChildProcess {
   const [, task, rest = ""] =
     command.match(/^(?:deno|npx --yes deno@[\d.]+) (run -[AP]|check) (.*)/) ??
@@ -115,19 +113,18 @@ function start(command: string): Deno.ChildProcess {
     : commandLine("asyncio", [], { permissions: [`${task?.slice(4)}`] })
       .slice(0, -1);
   const words = task ? [...deno, ...rest.split(" ")] : ["sh", "-c", command];
-  const signal = AbortSignal.timeout(120_000); // Ends a run that hangs.
-  return spawn(words, { cwd, signal, env: { NO_COLOR: "1" } });
+  return spawn(words, { cwd, env: { NO_COLOR: "1" }, limit: 120 });
 }
 
 const type = (command: string): Promise<Outcome> => outcome(start(command));
 
-/** The commands in a part of the guide. */
+/** Return the commands in a part of the guide. */
 function commands(heading: string): string[] {
   const part = sections(ENGLISH).find((it) => it.startsWith(`${heading} `))!;
   return blocks(part, "sh").join("").trimEnd().split("\n");
 }
 
-/** The output of a run, without the parts that vary. */
+/** Return the lines of a run without the parts that vary. */
 function shape(printed: string): string[] {
   return printed.trimEnd().split("\n").map((line) =>
     line.replace(/localhost:\d+/, "localhost").replace(/█+/, "█")
@@ -136,20 +133,20 @@ function shape(printed: string): string[] {
   );
 }
 
-/** The codes of a verbose run in the order of their lines. */
-function codesTold(stdout: string): string[] {
+/** Return the codes of a verbose run in the order of their lines. */
+function codesIn(stdout: string): string[] {
   const lines = stdout.split(/^-{20}$/m)[0]!.trimEnd().split("\n").slice(3);
   return lines.map((line) => line.match(/\b[A-Z]{2}\b/)![0]);
 }
 
-/** The run at the top of a script, or in the README. */
+/** Return the run at the top of a script or in the README. */
 async function shownRun(path: string): Promise<string> {
   const text = (await read(path)).replace(/^ \* ?/gm, "");
   return text.match(/^\$ ([^]*?)^```$/m)![1]!;
 }
 
-describe("what the README and the guide say to type", () => {
-  it("prints what they and the heads of the scripts show", async () => {
+describe("a command of the README or the guide", () => {
+  it("prints the lines that the pages and the scripts show", async () => {
     const scripts = SCRIPTS.map((script) => `flags2_${script}.ts`);
     const check = async (path: string) => {
       const [command, ...lines] = (await shownRun(path)).split("\n");
@@ -163,31 +160,34 @@ describe("what the README and the guide say to type", () => {
         .map(({ flags, notFound, errors }) => flags + notFound + errors);
       assertEquals(sum, shownSum);
     };
-    await check("README.md"); // Alone: a site that runs would not be started.
+    await check("README.md"); // Another run would start the site of this one.
     await Promise.all(scripts.map(check));
   });
 
-  itOnPosix("runs the README's other commands", async () => {
-    const typed = blocks(README, "console").map((it) => it.trimEnd())
-      .filter((it) => it.startsWith("deno "));
-    const [pool, serve] = typed;
-    assertEquals(typed.length, 2);
-    assertEquals(parseReport((await type(pool!)).stdout).flags, 43);
-    const serving = start(serve!);
-    const lines = serving.stdout.pipeThrough(new TextDecoderStream());
-    const { value } = await lines.getReader().read();
-    assertMatch(`${value}`, /^ERROR site: /);
-    serving.kill("SIGINT");
-    await Promise.all([serving.status, serving.stderr.cancel()]);
-  });
+  itOnPosix(
+    "downloads 43 flags, or serves a site, as the README says",
+    async () => {
+      const typed = blocks(README, "console").map((it) => it.trimEnd())
+        .filter((it) => it.startsWith("deno "));
+      const [pool, serve] = typed;
+      assertEquals(typed.length, 2);
+      assertEquals(parseReport((await type(pool!)).stdout).flags, 43);
+      const serving = start(serve!);
+      const lines = serving.stdout.pipeThrough(new TextDecoderStream());
+      const { value } = await lines.getReader().read();
+      assertMatch(`${value}`, /^ERROR site: /);
+      serving.kill("SIGINT");
+      await Promise.all([serving.status, serving.stderr.cancel()]);
+    },
+  );
 
-  it("shows the chapter's first bar", async () => {
+  it("prints the chapter's first bar", async () => {
     const bar = spans(ENGLISH).find((it) => /^deno .*bar\.ts$/.test(it))!;
     const { stdout } = await type(bar);
     assertMatch(stdout, /^100%\|█{10}\| 1000\/1000 \[.*\]\n$/);
   });
 
-  it("takes a time that depends on connections, not threads (1)", async () => {
+  it("needs a time that depends on connections, not threads (1)", async () => {
     const seconds: number[] = [];
     for (const command of commands("### 1.")) {
       const { flags, notFound, elapsed } = parseReport(
@@ -204,63 +204,61 @@ describe("what the README and the guide say to type", () => {
   it("lists codes in the order of completion (2)", async () => {
     const [alone, three] = commands("### 2.");
     const alphabet = "BD BR CD CN DE EG ET FR ID IN".split(" ");
-    assertEquals(codesTold((await type(alone!)).stdout), alphabet);
-    const runs = await Promise.all(
-      [three, three, three].map(async (command) =>
-        codesTold((await type(command!)).stdout)
-      ),
-    );
+    const codesOf = async (command: string) =>
+      codesIn((await type(command)).stdout);
+    assertEquals(await codesOf(alone!), alphabet);
+    const runs = await Promise.all([three!, three!, three!].map(codesOf));
     for (const codes of runs) assertEquals(codes.toSorted(), alphabet);
-    // By chance, the answers of one run may be in order.
+    // The codes of one run may be in alphabetical order by chance.
     assert(runs.some((codes) => `${codes}` !== `${alphabet}`), `${runs}`);
   });
 
-  itOnPosix("counts an error, and stops at one (3)", async () => {
-    const [counted, remove, make, pool, sequential, again] = commands("### 3.");
-    const { code, stdout } = await type(counted!);
-    assertEquals([code, parseReport(stdout).errors], [0, 2]);
-    for (const command of [remove, make]) await type(command!);
-    const own = "deno run -P flags2_plain.ts -v br cn us zz";
-    for (const command of [pool, own, sequential]) {
-      const { code, stdout, stderr } = await type(command!);
-      const { flags, notFound, errors, notFinished } = parseReport(stdout);
-      assertEquals([code, flags + notFound + notFinished, errors], [1, 4, 0]);
-      assert(notFinished >= 1 && !codesTold(stdout).includes("BR"), stdout);
-      if (command === sequential) assertEquals([flags, notFinished], [0, 4]);
-      const line = stderr.trimEnd().split("\n").at(-1)!;
-      assert(spans(ENGLISH).includes(line), line);
-    }
-    for (const command of [again, pool]) {
-      assertEquals((await type(command!)).code, 0);
-    }
-  });
+  itOnPosix(
+    "counts a failed request, but stops at a disk error (3)",
+    async () => {
+      const [counted, remove, make, pool, sequential, again] = commands(
+        "### 3.",
+      );
+      const { code, stdout } = await type(counted!);
+      assertEquals([code, parseReport(stdout).errors], [0, 2]);
+      for (const command of [remove, make]) await type(command!);
+      const own = "deno run -P flags2_plain.ts -v br cn us zz";
+      for (const command of [pool, own, sequential]) {
+        const { code, stdout, stderr } = await type(command!);
+        const { flags, notFound, errors, notFinished } = parseReport(stdout);
+        assertEquals([code, flags + notFound + notFinished, errors], [1, 4, 0]);
+        assert(notFinished >= 1 && !codesIn(stdout).includes("BR"), stdout);
+        if (command === sequential) assertEquals([flags, notFinished], [0, 4]);
+        const line = stderr.trimEnd().split("\n").at(-1)!;
+        assert(spans(ENGLISH).includes(line), line);
+      }
+      for (const command of [again, pool]) {
+        assertEquals((await type(command!)).code, 0);
+      }
+    },
+  );
 
   it("counts the same primes on one worker and on two (4)", async () => {
-    for (const command of commands("### 4.")) { // Up to a tenth of the limit.
+    for (const command of commands("### 4.")) { // The limit is a tenth here.
       const { stdout } = await type(command);
       assertMatch(stdout, /\n78498 primes below 1000000 /);
     }
     assertMatch(ENGLISH, /\b664579\b/);
   });
 
-  itOnPosix("shows what a forgotten await does", async () => {
+  itOnPosix("shows the effect of a forgotten await", async () => {
     const [copy, run, check] = commands("## flags2_sequential.ts");
     await type(copy!);
-    const { stdout } = await type(run!);
-    assertEquals([parseReport(stdout).flags, parseReport(stdout).errors], [
-      0,
-      3,
-    ]);
-    // The guide's own program has no such error.
+    const { flags, errors } = parseReport((await type(run!)).stdout);
+    assertEquals([flags, errors], [0, 3]);
+    // The type checker finds this mistake, and no other in the guide's program.
     const { code, stderr } = await type(`${check} flags2_plain.ts`);
-    assert(
-      code === 1 && !/^ +at .*\/(?!forgotten)\w+\.ts/m.test(stderr),
-      stderr,
-    );
+    assertEquals(code, 1);
+    assert(!/^ +at .*\/(?!forgotten)\w+\.ts/m.test(stderr), stderr);
     assertMatch(stderr, /Did you forget to use 'await'\?/);
   });
 
-  it("downloads without Python's furniture, too", async () => {
+  it("downloads flags with the plain program", async () => {
     const [, command] = plain.match(/^\/\/ (.*)\n/)!;
     const { code, stdout } = await type(command!);
     const { flags, errors } = parseReport(stdout);

@@ -17,7 +17,7 @@ import { outcome, type RunOptions, spawn, start } from "./processes.ts";
 import { project, projectAtFreePorts, sharedProject } from "./projects.ts";
 import { eventually, has, itIf, itInTerminal, itOnPosix } from "./testing.ts";
 
-/** The signals that end a run, with the exit status of each. */
+/** The signals that end a run, and their exit statuses. */
 const SIGNALS: [Deno.Signal, number][] = [
   ["SIGHUP", 129],
   ["SIGINT", 130],
@@ -29,7 +29,7 @@ const CODES = [..."ABC"].flatMap((first) =>
   [..."ABCDEFGHIJ"].map((second) => first + second)
 );
 
-/** The text of a file that may not be there yet. */
+/** Return the text of a file, or nothing if the file does not exist yet. */
 const read = (path: string) => Deno.readTextFile(path).catch(() => "");
 
 /** Send a signal to a process that may have ended. */
@@ -39,47 +39,51 @@ function kill(pid: number, signal: Deno.Signal): void {
   } catch { /* It has just ended. */ }
 }
 
-/** A line of a shell, in a terminal of its own. */
+/** Return the words that run a line of a shell in a terminal. */
 const inTerminal = (line: string) => ["script", "-qec", line, "/dev/null"];
 
-/** Where runs have the answers of nine codes, and wait for others. */
+/** A folder, and a site that answers nine requests and then holds the others. */
 class Held extends TemporaryFolder {
   readonly site = new FaultSite({ AC: "404", AD: "503" }, { holdAfter: 9 });
 
-  /** The words that run a script with these codes, five at a time. */
+  /** Return the words that run a script with five connections. */
   words(script: Script, options: Partial<RunOptions> = {}): string[] {
     const args = ["-s", this.site.url, "-m", "5", "-t", "60", ...CODES];
     return commandLine(script, args, options);
   }
 
-  /** Start it, and wait until it has asked so often. */
-  async start(words: string[], asked = 14, stdin: "null" | "piped" = "null") {
+  /** Start a program, and wait until the site has received its requests. */
+  async start(
+    words: string[],
+    requests = 14,
+    stdin: "null" | "piped" = "null",
+  ) {
     const child = spawn(words, { cwd: this.path, stdin });
     const ended = outcome(child);
-    await this.site.asked(asked);
+    await this.site.received(requests);
     return { child, ended };
   }
 
-  /** Start a shell's line, and close its window then. */
+  /** Start a line of a shell in a terminal, and then close the window. */
   async closeWindow(line: string): Promise<void> {
     const { child, ended } = await this.start(inTerminal(line));
     child.kill("SIGKILL");
     await ended;
   }
 
-  /** What that line writes when its script has ended. */
+  /** Return the status that the line has written at its end. */
   status = () => eventually(() => read(`${this.path}/status`));
 
-  /** The flags among the requests; threads send theirs in an order of their own. */
-  flags(from: number, to: number): string[] {
-    const asked = this.site.requests.slice(from, to).sort();
-    return asked.filter((cc) => !(cc in this.site.faults));
+  /** Return the first codes that were requested and have a flag, sorted. */
+  flags(requests: number): string[] {
+    const codes = this.site.requests.slice(0, requests).sort();
+    return codes.filter((cc) => !(cc in this.site.faults));
   }
 
-  /** The report counts the nine answers, and what they brought is there. */
+  /** Assert that the report counts the nine answers, and that their flags exist. */
   async assertStopped(report: string): Promise<void> {
     const { elapsed: _, ...counts } = parseReport(report);
-    const flags = this.flags(0, 9);
+    const flags = this.flags(9);
     const done = this.site.requests.slice(0, 9);
     assertEquals(counts, {
       flags: flags.length,
@@ -96,29 +100,29 @@ class Held extends TemporaryFolder {
   }
 }
 
-/** What makes a program the first process of its container. */
-const CONTAINER = ["unshare", "-rpf", "--mount-proc"] as const;
+/** Words that run a program as process 1 of a container. */
+const CONTAINER = ["unshare", "-rpf", "--mount-proc", "--kill-child"] as const;
 const itAsFirst = itIf(await has(...CONTAINER, "true"), "process namespaces");
 
-describe("Ctrl-C", () => {
-  for (const [i, script] of SCRIPTS.entries()) {
-    const [signal, status] = SIGNALS[i]!;
-    const asked = script === "sequential" ? 10 : 14;
-    itOnPosix(`asks no more, and reports (${script}, ${signal})`, async () => {
-      await using held = new Held();
-      const { child, ended } = await held.start(held.words(script), asked);
-      child.kill(signal);
-      const { code, stdout, stderr } = await ended;
-      assertEquals([code, stderr], [status, ""], stdout);
-      assertMatch(stdout, /^ *\d+%\|.*\| 9\/30 \[.*\]\n-{20}$/m);
-      await held.assertStopped(stdout);
-      assertEquals(held.site.requests.length, asked);
-    });
-  }
+for (const [i, script] of SCRIPTS.entries()) {
+  const [signal, status] = SIGNALS[i]!;
+  const requests = script === "sequential" ? 10 : 14;
+  itOnPosix(`${signal} ends flags2_${script}.ts with its report`, async () => {
+    await using held = new Held();
+    const { child, ended } = await held.start(held.words(script), requests);
+    child.kill(signal);
+    const { code, stdout, stderr } = await ended;
+    assertEquals([code, stderr], [status, ""], stdout);
+    assertMatch(stdout, /^ *\d+%\|.*\| 9\/30 \[.*\]\n-{20}$/m);
+    await held.assertStopped(stdout);
+    assertEquals(held.site.requests.length, requests);
+  });
+}
 
-  itInTerminal("a second time ends at once, on a new line", async () => {
+describe("Ctrl-C", () => {
+  itInTerminal("ends a script at once when it comes again", async () => {
     await using copy = await project();
-    // The disk hangs once there is a file: flags are written, and not renamed.
+    // The disk hangs when a file exists: flags are written but not renamed.
     const hang = `const { rename: move } = Deno;
       Deno.rename = (...paths) => Deno.stat("downloads/hang")
         .then(() => new Promise(() => {}), () => move(...paths));`;
@@ -136,21 +140,21 @@ describe("Ctrl-C", () => {
     const pid = Number(await read(`${held.path}/pid`));
     let isOver = false;
     ended.finally(() => isOver = true);
-    // Two of them may be taken for one when the machine is busy.
+    // On a busy machine two signals may arrive as one.
     for (let i = 0; i < 300 && !isOver; i++) {
       kill(pid, i < 299 ? "SIGINT" : "SIGKILL");
       await delay(300);
     }
     const { code, stdout } = await ended;
     assertEquals(code, 130, stdout);
-    // No report.
+    // The bar ends with a new line, and no report follows.
     // deno-lint-ignore no-control-regex
     assertMatch(stdout, /\/30 \[[^\n]*\]\x1b\[K\r?\n$/);
     await Deno.remove(`${held.path}/downloads/hang`);
-    assertEquals(await savedIn(held), held.flags(0, 9));
+    assertEquals(await savedIn(held), held.flags(9));
   });
 
-  itOnPosix("ends the site that was started, too", async () => {
+  itOnPosix("ends the site of the run, too", async () => {
     const { path: root } = await sharedProject();
     await using folder = new TemporaryFolder();
     const args = ["-a", "-t", "60", "-s", "DELAY"];
@@ -163,42 +167,45 @@ describe("Ctrl-C", () => {
     assertEquals([code, stderr], [130, started], stdout);
   });
 
-  itOnPosix("while the site starts ends in a report, too", async () => {
+  itOnPosix("ends a script with its report while the site starts", async () => {
     await using copy = await projectAtFreePorts();
     const { path } = copy;
-    // The site starts when a file is there.
+    // The site waits until a file exists.
     const late = `while (!await Deno.stat("${path}/flags/go").catch(() => 0));`;
     await Deno.writeTextFile(`${path}/site/serve.ts`, late, { append: true });
     const child = start("asyncio", ["br", "us"], { cwd: path, root: path });
-    let said = "";
+    let printed = "";
     const stdout = child.stdout.pipeThrough(new TextDecoderStream());
     for await (const text of stdout) {
-      said += text;
-      if (!/will be used\.\n$/.test(said)) continue;
+      printed += text;
+      if (!/will be used\.\n$/.test(printed)) continue;
       child.kill("SIGINT");
       await Deno.writeTextFile(`${path}/flags/go`, "");
     }
     const { code } = await child.status;
     await child.stderr.cancel();
-    assertEquals([code, parseReport(said).notFinished], [130, 2], said);
+    assertEquals([code, parseReport(printed).notFinished], [130, 2], printed);
   });
 
-  itAsFirst("ends process number 1, however often it comes", async () => {
-    await using held = new Held();
-    const { child, ended } = //
-      await held.start([...CONTAINER, ...held.words("asyncio")]);
-    const children = `/proc/${child.pid}/task/${child.pid}/children`;
-    const { stdout: pid } = await outcome(spawn(["cat", children]));
-    for (let i = 0; i < 40; i++) {
-      kill(Number(pid), "SIGINT");
-      await delay(5);
-    }
-    const { code, stdout, stderr } = await ended;
-    assertEquals([code, stderr], [130, ""], stdout);
-    await held.assertStopped(stdout);
-  });
+  itAsFirst(
+    "ends process 1 with its report, even if it comes 40 times",
+    async () => {
+      await using held = new Held();
+      const words = [...CONTAINER, ...held.words("asyncio")];
+      const { child, ended } = await held.start(words);
+      const children = `/proc/${child.pid}/task/${child.pid}/children`;
+      const { stdout: pid } = await outcome(spawn(["cat", children]));
+      for (let i = 0; i < 40; i++) {
+        kill(Number(pid), "SIGINT");
+        await delay(5);
+      }
+      const { code, stdout, stderr } = await ended;
+      assertEquals([code, stderr], [130, ""], stdout);
+      await held.assertStopped(stdout);
+    },
+  );
 
-  itInTerminal("lets a script report under deno task", async () => {
+  itInTerminal("ends a script with its report under deno task", async () => {
     await using held = new Held();
     const [, ...words] = held.words("threadpool");
     const tasks = { flags: `deno ${shellQuote(words)}` };
@@ -213,7 +220,7 @@ describe("Ctrl-C", () => {
   });
 
   itOnPosix(
-    "is one Ctrl-C within 250 ms, and a second one after them",
+    "counts once within 250 ms, and a second time after that",
     async () => {
       const program = `
 import { abortOnInterrupt } from "${import.meta.resolve("../lib/exit.ts")}";
@@ -239,14 +246,14 @@ for (now of [1000, 1249, 1250, 1251]) {
   );
 });
 
-describe("SIGHUP", () => {
+describe("closing the window", () => {
   itInTerminal(
-    "ends a run with its report when the window is closed",
+    "ends a script with its report",
     async () => {
       await using held = new Held();
       const words = shellQuote(held.words("threadpool"));
-      // The report goes to a file, because the window shows nothing any more. The
-      // shell forwards the signal to its job, as a terminal's shell does.
+      // The report goes to a file, because the window is closed. The shell sends
+      // SIGHUP to its job, as the shell of a terminal does.
       const shell = '"$@" > report & trap "kill -HUP $!" HUP; ' +
         "wait $!; wait $!; echo $? > status";
       await held.closeWindow(`exec sh -c ${shellQuote([shell])} sh ${words}`);
@@ -255,13 +262,13 @@ describe("SIGHUP", () => {
     },
   );
 
-  itInTerminal("costs no flag when the terminal is gone", async () => {
+  itInTerminal("loses no flag of a script that ignores SIGHUP", async () => {
     await using held = new Held();
     const shell = `trap "" HUP; setsid --wait sh -c '"$@"; echo $? > status'`;
     await held.closeWindow(`${shell} sh ${shellQuote(held.words("asyncio"))}`);
     held.site.release();
     assertEquals(await held.status(), "1\n"); // The report could not be written.
-    assertEquals(await savedIn(held), held.flags(0, 30));
+    assertEquals(await savedIn(held), held.flags(30));
   });
 });
 
@@ -270,9 +277,9 @@ let seed = Number(Deno.env.get("SEED") ?? Date.now() % 1e6);
 const often = `${times} times (INTERRUPTS=60 for more; SEED=${seed})`;
 
 itOnPosix(
-  `Ctrl-C at any moment leaves whole flags only, as many as are counted: ${often}`,
+  `Ctrl-C at any moment leaves as many whole flags as are counted, ${often}`,
   async () => {
-    /** A number in [0, 1), the same for a seed. */
+    /** Return a number in [0, 1) that depends on the seed. */
     const chance = () => 1e4 * Math.abs(Math.sin(seed++)) % 1;
     const once = async (i: number) => {
       await using folder = new TemporaryFolder();
@@ -290,7 +297,7 @@ itOnPosix(
       assert(code === 0 || code === status, context);
       assertEquals(stderr, "", context);
       const saved = await savedIn(folder);
-      // Before its first report a run is ended without the last one.
+      // A script that ends before its first report prints no final report.
       if (!stdout.includes("Searching")) {
         return assertEquals(saved, [], context);
       }

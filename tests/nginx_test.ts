@@ -1,55 +1,34 @@
 import { assert, assertEquals } from "@std/assert";
 import { pooledMap } from "@std/async/pool";
 import { describe, it } from "@std/testing/bdd";
-import { cp } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { startNginx } from "../bench/bench.ts";
 import {
   freePort,
   parseReport,
   ROOT,
   TemporaryFolder,
 } from "../bench/scripts.ts";
-import { runScript, spawn } from "./processes.ts";
-import { eventually, has, hasIPv6, itIf } from "./testing.ts";
+import { runScript } from "./processes.ts";
+import { has, hasIPv6, itIf } from "./testing.ts";
 
 const CONF = await Deno.readTextFile(`${ROOT}/site/nginx.conf`);
-const NOBODY = 65534;
-
 const MODULE = CONF.match(/^load_module (.*);$/m)![1]!;
-const isThere = await has("nginx", "-v") &&
-  await Deno.stat(MODULE).then(() => true, () => false);
-const onNginx = itIf(isThere, `nginx and ${MODULE}`);
+const hasNginx = await has("nginx", "-v") && existsSync(MODULE);
+const itOnNginx = itIf(hasNginx, `nginx and ${MODULE}`);
 
-/** A real nginx, as an ordinary user, with the ports of its sites. */
-async function startNginx() {
+/** Start nginx at free ports, with the fate of each request as a header. */
+async function start() {
   await using stack = new AsyncDisposableStack();
-  const { path } = stack.use(new TemporaryFolder());
-  await Deno.mkdir(`${path}/site`);
-  await cp(`${ROOT}/flags`, `${path}/flags`, { recursive: true });
   const ports = [freePort(), freePort(), freePort()] as const;
-  let conf = CONF.replace(/\b800[123]\b/g, (port) => `${ports[+port - 8001]}`);
-  // Each answer says which fate it met.
-  conf = conf.replace("server {", "$& add_header X-Fate $$fate always;");
-  if (!hasIPv6) conf = conf.replace(/^.*\[::1\].*\n/gm, "");
-  await Deno.writeTextFile(`${path}/site/nginx.conf`, conf);
-  const isRoot = Deno.uid() === 0;
-  for (const folder of isRoot ? [path, `${path}/site`] : []) {
-    await Deno.chown(folder, NOBODY, NOBODY);
-  }
-  const user = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
-  const words = ["nginx", "-p", ".", "-c", "site/nginx.conf"];
-  const shown = { stdout: "inherit", stderr: "inherit" } as const;
-  stack.use(spawn(words, { cwd: path, ...user, ...shown }));
-  const address = { hostname: "localhost", port: ports[2] };
-  await eventually(() =>
-    Deno.connect(address).then((conn) => conn.close() ?? true, () => false)
-  );
+  await startNginx(stack, [...ports], (conf) => {
+    conf = conf.replace("server {", "$& add_header X-Fate $$fate always;");
+    return hasIPv6 ? conf : conf.replace(/^.*\[::1\].*\n/gm, "");
+  });
   return Object.assign(stack.move(), { ports });
 }
 
-/**
- * How many requests for a path were answered with which status, and how many
- * late: half as late at least, as the clock of nginx stands still while it works.
- */
+/** Count the statuses and the late answers of requests for a URL. */
 async function fates(url: string, requests: number) {
   const counts: Record<string, number> = {};
   const ask = async () => {
@@ -58,6 +37,7 @@ async function fates(url: string, requests: number) {
     await body?.cancel();
     counts[status] = (counts[status] ?? 0) + 1;
     if (headers.get("X-Fate") !== "late") return;
+    // The clock of nginx stops while it works, so half a second may be shorter.
     assert(performance.now() - t0 > 250);
     counts["late"] = (counts["late"] ?? 0) + 1;
   };
@@ -66,7 +46,7 @@ async function fates(url: string, requests: number) {
 }
 
 describe("site/nginx.conf", () => {
-  it("listens on the loopback only, on both its addresses", () => {
+  it("listens only at 127.0.0.1 and [::1]", () => {
     const listens = [...CONF.matchAll(/^ *listen (.*);$/gm)].map((m) => m[1]);
     const ports = [8001, 8002, 8003];
     const expected = ["127.0.0.1", "[::1]"]
@@ -74,8 +54,8 @@ describe("site/nginx.conf", () => {
     assertEquals(listens.sort(), expected);
   });
 
-  onNginx("serves the flags, to a script too, and nothing else", async () => {
-    await using nginx = await startNginx();
+  itOnNginx("serves only the flags, and a script downloads them", async () => {
+    await using nginx = await start();
     for (const host of hasIPv6 ? ["127.0.0.1", "[::1]"] : ["127.0.0.1"]) {
       const answer = async (path: string) => {
         const response = await fetch(`http://${host}:${nginx.ports[0]}${path}`);
@@ -103,8 +83,8 @@ describe("site/nginx.conf", () => {
     assertEquals([code, flags, notFound], [0, 28, 24]);
   });
 
-  onNginx("delays DELAY, fails 25% of ERROR and delays 50%", async () => {
-    await using nginx = await startNginx();
+  itOnNginx("delays DELAY, fails 25% of ERROR and delays 50%", async () => {
+    await using nginx = await start();
     const [, late, failing] = nginx.ports;
     const requests = 400;
     for (const [cc, rest] of [["ad", 200], ["aa", 404]] as const) {
@@ -117,7 +97,7 @@ describe("site/nginx.conf", () => {
       const met = await fates(url, requests);
       for (const [fate, share] of Object.entries(shares)) {
         const [count = 0, mean] = [met[fate], requests * share];
-        // More than that is chance less than once in a million times.
+        // A larger difference is chance less than once in a million times.
         const most = 6 * Math.sqrt(mean * (1 - share));
         assert(Math.abs(count - mean) < most, `${cc}: ${count} ${fate}`);
       }
