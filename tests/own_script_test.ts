@@ -1,7 +1,4 @@
-/**
- * Scripts that a reader writes: each block of docs/own-script.md does what the page
- * says, and a pool in a reader's script keeps its promises.
- */
+/** The scripts of docs/own-script.md, and pools in a reader's own script. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
@@ -11,6 +8,7 @@ import {
   ROOT,
   shellQuote,
   STD,
+  withPorts,
 } from "../bench/scripts.ts";
 import { type Outcome, outcome, runOwn, spawn } from "./processes.ts";
 import { sharedProject } from "./projects.ts";
@@ -18,21 +16,20 @@ import { blocks, itIf, itOnPosix } from "./testing.ts";
 
 const PAGE = await Deno.readTextFile(`${ROOT}/docs/own-script.md`);
 
-/** The scripts on the page, each with its command and its name. */
+/** The scripts on the page, with their commands and names. */
 const SCRIPTS = blocks(PAGE, "ts ignore").map((text) => {
   const [, command, name] = text.match(/^\/\/ (deno \w+ \S+ (\w+\.ts).*)\n/)!;
   return { text, command: command!, name: name! };
 });
 
-/** The words of `deno run -P`, with @std from where these tests have it. */
+/** The words of `deno run -P`, with @std from the registry of these tests. */
 const [DENO, ...RUN_P] = commandLine("asyncio", [], { permissions: ["-P"] })
   .slice(0, -1);
 
-// A folder of the scripts and those on the page, and a home for the reader.
+// This folder has the scripts and those on the page, and `home` is the reader's.
 const { path: cwd, ports } = await sharedProject();
 for (const { name, text } of SCRIPTS) {
-  const there = text.replace(/\b800[123]\b/g, (at) => `${ports[+at - 8001]}`);
-  await Deno.writeTextFile(`${cwd}/${name}`, there);
+  await Deno.writeTextFile(`${cwd}/${name}`, withPorts(text, ports));
 }
 const home = Deno.makeTempDirSync({ prefix: "flags2_" });
 addEventListener("unload", () => Deno.removeSync(home, { recursive: true }));
@@ -54,10 +51,9 @@ const env = {
   NO_COLOR: "1",
 };
 
-/** Start what a reader types there. */
+/** Start a command that a reader types in that folder. */
 function start(command: string): Deno.ChildProcess {
-  const signal = AbortSignal.timeout(300_000); // Ends a command that hangs.
-  return spawn(["sh", "-c", command], { cwd, env, signal });
+  return spawn(["sh", "-c", command], { cwd, env, limit: 120 });
 }
 
 /** Run a command to its end, and check its exit status. */
@@ -67,14 +63,14 @@ async function type(command: string, code = 0): Promise<Outcome> {
   return printed;
 }
 
-/** Checks of what each script prints. */
-const ENDS: Record<string, (outcome: Outcome) => void> = {
+/** Checks of the output of each script. */
+const CHECKS: Record<string, (outcome: Outcome) => void> = {
   "one_flag.ts": ({ stdout }) => assertEquals(stdout, "ok\n"),
   "two_styles.ts": ({ stdout, stderr }) => {
     const [sequential, asyncio] = stdout.split(/^(?=DELAY site: )/m)
       .map((run) => parseReport(run).elapsed);
     assert(sequential! > 2.4 && asyncio! > 0.4 && asyncio! < sequential!);
-    assert(!stderr.includes("Started"), stderr); // The server was there.
+    assert(!stderr.includes("Started"), stderr);
   },
   "flags_test.ts": ({ stdout }) =>
     assertMatch(stdout, /a code without a flag is not found \.\.\. ok/),
@@ -85,15 +81,15 @@ const ENDS: Record<string, (outcome: Outcome) => void> = {
 describe("own-script.md", () => {
   const [elsewhere, install] = blocks(PAGE, "sh") as [string, string];
 
-  itOnPosix("has scripts that do what it says", async () => {
-    assertEquals(SCRIPTS.map(({ name }) => name), Object.keys(ENDS));
+  itOnPosix("has scripts that print the output of the page", async () => {
+    assertEquals(SCRIPTS.map(({ name }) => name), Object.keys(CHECKS));
     const serving = start("exec deno task serve");
     const lines = serving.stdout.pipeThrough(new TextDecoderStream());
     for await (const text of lines) if (text.includes("ERROR site")) break;
-    const ends = SCRIPTS.map(async ({ name, command }) =>
-      ENDS[name]!(await type(command))
+    const runs = SCRIPTS.map(async ({ name, command }) =>
+      CHECKS[name]!(await type(command))
     );
-    await Promise.all(ends);
+    await Promise.all(runs);
     serving.kill("SIGINT");
     await Promise.all([serving.status, serving.stderr.cancel()]);
     const { stderr } = await type(SCRIPTS[0]!.command, 1);
@@ -105,12 +101,12 @@ describe("own-script.md", () => {
     await type(`deno check ${names}`);
   });
 
-  itOnPosix("refuses two runs at the same time", async () => {
+  itOnPosix("names the error of two runs at the same time", async () => {
     const program = `import { main } from "./flags2_common.ts";
 import { downloadMany } from "./flags2_asyncio.ts";
 await Promise.all([main(downloadMany, 5, 9), main(downloadMany, 5, 9)]);`;
-    const { code, stdout, stderr } = //
-      await runOwn({ path: cwd }, program, ["br"]);
+    const result = await runOwn({ path: cwd }, program, ["br"]);
+    const { code, stdout, stderr } = result;
     assertEquals([code, parseReport(stdout).flags], [1, 1]);
     const [, line] = PAGE.match(/`(\*{3} another main[^`]+)`/)!;
     assert(stderr.startsWith(`${line!.replace(/\s+/g, " ")}\n`), stderr);
@@ -118,33 +114,36 @@ await Promise.all([main(downloadMany, 5, 9), main(downloadMany, 5, 9)]);`;
 
   const isOnNpm = STD[0] === "--frozen";
   const itOnNpm = isOnNpm ? itOnPosix : itIf(false, "@std from npm");
-  itOnNpm("takes the bar and the pool elsewhere", async () => {
-    ENDS["steps.ts"]!(await type(elsewhere));
+  itOnNpm("copies the bar and the pool to another folder", async () => {
+    CHECKS["steps.ts"]!(await type(elsewhere));
     const { stderr } = await type("cd ~/elsewhere && deno run steps.ts", 1);
     assertMatch(stderr, /BrokenThreadPool: .*--allow-read/);
   });
 
-  itOnNpm("installs a script, but not a link to it", async () => {
-    const { stdout } = await type(`${install}
+  itOnNpm(
+    "installs a script as a command, but a link to a script fails",
+    async () => {
+      const { stdout } = await type(`${install}
 cd && flags2_asyncio br zz && test -s downloads/br.gif`);
-    const { flags, notFound } = parseReport(stdout);
-    assertEquals([flags, notFound], [1, 1]);
-    const [, uninstall] = PAGE.match(/`(deno uninstall .*)`/)!;
-    await type(`${uninstall} && flags2_asyncio -h`, 127);
-    const link = 'ln -s "$PWD/flags2_asyncio.ts" ~/link && ~/link -h';
-    const { stderr } = await type(link, 1);
-    assertMatch(stderr, /Import "@std\/async\/pool" not a dependency/);
-  });
+      const { flags, notFound } = parseReport(stdout);
+      assertEquals([flags, notFound], [1, 1]);
+      const [, uninstall] = PAGE.match(/`(deno uninstall .*)`/)!;
+      await type(`${uninstall} && flags2_asyncio -h`, 127);
+      const link = 'ln -s "$PWD/flags2_asyncio.ts" ~/link && ~/link -h';
+      const { stderr } = await type(link, 1);
+      assertMatch(stderr, /Import "@std\/async\/pool" not a dependency/);
+    },
+  );
 });
 
-/** The top of a script: functions for its pool. */
+/** The top of a reader's own script, with functions for its pool. */
 const HEAD = `
 import { delay } from "@std/async/delay";
 import { asCompleted, ThreadPoolExecutor } from "./lib/futures.ts";
 import { die } from "${import.meta.resolve("./calls.ts")}";
 export { die };
 export const square = (n, ms = 0) => delay(ms).then(() => n * n);
-export class Temporal extends Error { // A global has the same name.
+export class Temporal extends Error { // A global object has the same name.
   name = "OwnError";
   n = 7;
 }
@@ -154,7 +153,7 @@ export function fail() {
 `;
 
 describe("a pool in a reader's own script", () => {
-  it("fails at once with a hint if it is at top level, or in a function called there", async () => {
+  it("fails at once with a hint if it is at top level or called there", async () => {
     const atTop = `const executor = new ThreadPoolExecutor({ maxWorkers: 2 });
 for await (const n of executor.map(square, [1, 2, 3])) console.log(n);`;
     const called = `async function main() {
@@ -174,7 +173,7 @@ main();`;
     }
   });
 
-  it("returns results, errors with their classes and the deaths of threads, and may stay open", async () => {
+  it("returns results and errors, reports dead threads, and may stay open", async () => {
     const program = `${HEAD}
 async function main() {
   const executor = new ThreadPoolExecutor({ maxWorkers: 1 });
@@ -192,7 +191,7 @@ if (import.meta.main) {
   await using executor = new ThreadPoolExecutor({ maxWorkers: 2 });
   console.log(await Array.fromAsync(executor.map(square, [2, 3], [50, 0])));
   await executor.map(fail, [7]).next().catch(({ name }) => console.log(name));
-  // A busy program still learns of the death of each thread.
+    // The program is busy, but each death must be reported.
   const word = new Int32Array(new SharedArrayBuffer(4));
   const naps = setInterval(() => Atomics.wait(word, 0, 0, 40), 50);
   for (const how of ["close", "exit", "throw", "throw", "reject", "reject"]) {

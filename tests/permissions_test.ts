@@ -1,18 +1,11 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { cp } from "node:fs/promises";
-import {
-  parseReport,
-  ROOT,
-  SCRIPTS,
-  STD,
-  TemporaryFolder,
-} from "../bench/scripts.ts";
-import { outcome, runScript, spawn, terminal } from "./processes.ts";
+import { parseReport, ROOT, TemporaryFolder } from "../bench/scripts.ts";
+import { runScript, terminal } from "./processes.ts";
 import { sharedProject } from "./projects.ts";
-import { itIf, itInTerminal, itOnLinux } from "./testing.ts";
+import { itInTerminal } from "./testing.ts";
 
-/** What the default set comes to, for a site at a free port. */
+/** Return the permissions that a run with a site at this port needs. */
 function options(port: number, root: string, cwd: string, without = "") {
   const hosts = ["localhost", "127.0.0.1", "[::1]"]
     .map((host) => `${host}:${port}`)
@@ -24,10 +17,10 @@ function options(port: number, root: string, cwd: string, without = "") {
   ];
 }
 
-/** The first two lines that Deno itself writes about `-P` are not ours. */
-const ours = (stderr: string) => stderr.replace(/^.*Warning.*\n/, "");
+/** Remove the warning that Deno prints about `-P`. */
+const withoutWarning = (stderr: string) => stderr.replace(/^.*Warning.*\n/, "");
 
-describe("with the permissions it needs, a script", () => {
+describe("a script that has its permissions", () => {
   for (
     const [script, server] of [
       ["sequential", "ERROR"],
@@ -35,7 +28,7 @@ describe("with the permissions it needs, a script", () => {
       ["asyncio", "LOCAL"],
     ] as const
   ) {
-    it(`runs under deno run -P: ${script}`, async () => {
+    it(`runs with deno run -P: flags2_${script}.ts`, async () => {
       const { path } = await sharedProject();
       const args = ["-s", server, "-m", "4", "-l", "4"];
       const { code, stdout, stderr } = await runScript(script, args, {
@@ -44,13 +37,13 @@ describe("with the permissions it needs, a script", () => {
         permissions: ["-P"],
       });
       const started = `Started the ${server} site for this run.\n`;
-      assertEquals(ours(stderr), started);
+      assertEquals(withoutWarning(stderr), started);
       const { flags, errors } = parseReport(stdout);
       assertEquals([code, flags + errors], [0, 4]);
     });
   }
 
-  it("writes nothing into its own folder, the site neither, and runs at any port", async () => {
+  it("starts its site at any port, and writes only to downloads", async () => {
     const { path, ports } = await sharedProject();
     await using folder = new TemporaryFolder();
     const { code, stdout, stderr } = await runScript("threadpool", [], {
@@ -62,40 +55,8 @@ describe("with the permissions it needs, a script", () => {
   });
 });
 
-const itWithNpm = itIf(STD[0] === "--frozen", "npm's @std");
-
-describe("with -A, all three scripts", () => {
-  itOnLinux("run in a folder under /dev", async () => {
-    const { path } = await sharedProject();
-    const shell = 'cd "$(mktemp -d -p /dev/shm)" && "$@"; status=$?; ' +
-      'rm -r "$PWD"; exit $status';
-    const within = ["sh", "-c", shell, "sh"];
-    for (const script of SCRIPTS) {
-      const options = { cwd: path, root: path, within };
-      const { code, stdout, stderr } = await runScript(script, ["br"], options);
-      assertEquals([code, parseReport(stdout).flags], [0, 1], stderr);
-    }
-  });
-
-  itWithNpm("run as a member of a workspace", async () => {
-    await using folder = new TemporaryFolder();
-    const { path } = await sharedProject();
-    const member = `${folder.path}/flags2`;
-    await cp(path, member, { recursive: true });
-    const config = JSON.stringify({ workspace: ["./flags2"] });
-    await Deno.writeTextFile(`${folder.path}/deno.json`, config);
-    for (const script of SCRIPTS) {
-      // A workspace has its own lock, which the first run writes.
-      const words = [Deno.execPath(), "run", "-A", `flags2_${script}.ts`, "br"];
-      const { code, stdout, stderr } = //
-        await outcome(spawn(words, { cwd: member }));
-      assertEquals([code, parseReport(stdout).flags], [0, 1], stderr);
-    }
-  });
-});
-
 describe("a script that lacks a permission", () => {
-  it("names it before anything is begun, and asks nothing", async () => {
+  it("names the permission before the first request", async () => {
     const { path, ports: [port] } = await sharedProject();
     await using folder = new TemporaryFolder();
     const all = options(port, path, folder.path);
@@ -107,8 +68,8 @@ describe("a script that lacks a permission", () => {
       [all.filter((granted) => granted !== read), "LOCAL", `read=${path}`],
       [all.filter((granted) => granted !== write), "LOCAL", "write=downloads"],
       [["-P"], "http://localhost:9000/flags", "net=localhost:9000"],
-      [["-P"], "http://*/", "net=*"], // It cannot be a host.
-      [["-P"], "LOCAL", "read=downloads"], // It does not reach this folder.
+      [["-P"], "http://*/", "net=*"], // This is not a valid host.
+      [["-P"], "LOCAL", "read=downloads"], // -P grants another folder.
     ];
     for (const [permissions, server, option] of runs) {
       const { code, stdout, stderr } = await runScript("asyncio", [
@@ -120,7 +81,7 @@ describe("a script that lacks a permission", () => {
         permissions,
       });
       assertEquals([code, stdout.includes("downloaded")], [1, false]);
-      const [line, ...rest] = ours(stderr).split("\n");
+      const [line, ...rest] = withoutWarning(stderr).split("\n");
       assertEquals(rest, [""]);
       const hint = `*** --allow-${option} is needed: add it, or use -A (-P`;
       assertStringIncludes(line!, hint);
@@ -128,7 +89,7 @@ describe("a script that lacks a permission", () => {
     assertEquals(await folder.list(), []);
   });
 
-  itInTerminal("does not ask in a terminal", async () => {
+  itInTerminal("does not ask for the permission in a terminal", async () => {
     await using folder = new TemporaryFolder();
     const options = { cwd: folder.path, permissions: [], columns: 200 };
     const text = await terminal("asyncio", [], options);
@@ -137,13 +98,9 @@ describe("a script that lacks a permission", () => {
   });
 });
 
-describe("deno.lock", () => {
-  it("names @std only: a first run fetches whatever stands there", async () => {
-    const lock = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.lock`));
-    assertEquals(
-      Object.keys(lock.npm).map((name) => name.split("@")[0]),
-      ["deno-std"],
-      "a deno check or deno test without --lock=tests/deno.lock adds to it",
-    );
-  });
+it("deno.lock names only deno-std", async () => {
+  const lock = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.lock`));
+  const names = Object.keys(lock.npm).map((name) => name.split("@")[0]);
+  const hint = "deno check and deno test need --lock=tests/deno.lock";
+  assertEquals(names, ["deno-std"], hint);
 });

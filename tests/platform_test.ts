@@ -16,21 +16,21 @@ const itInClone = itIf(
   "git and a clone",
 );
 
-describe("where readers have the project", () => {
-  it("runs beside a package.json, as after npm install deno", async () => {
+describe("the project", () => {
+  it("runs beside the package.json of npm install deno", async () => {
     await using folder = await projectAtFreePorts();
     const { path } = folder;
     await Deno.mkdir(`${path}/node_modules/deno`, { recursive: true });
     const text = '{ "dependencies": { "deno": "^2.9.6" } }\n';
     await Deno.writeTextFile(`${path}/package.json`, text);
-    // Not --frozen: the runtime notes the package.json in the lock.
+    // The runtime adds the package.json to the lock, so the lock is not frozen.
     const words = commandLine("threadpool", ["br"], { root: path })
       .filter((word) => word !== "--frozen");
     const { code, stderr } = await outcome(spawn(words, { cwd: path }));
     assertEquals([code, await folder.list()], [0, ["br.gif"]], stderr);
   });
 
-  itInClone("is formatted after a clone with core.autocrlf", async () => {
+  itInClone("is formatted in a clone with core.autocrlf", async () => {
     await using folder = new TemporaryFolder();
     const path = `${folder.path}/clone`;
     const words = ["clone", "-q", "-c", "core.autocrlf=true", ROOT, path];
@@ -46,16 +46,16 @@ const imports = (file: string): Record<string, string> =>
 const npm = imports("deno.json");
 const jsr = imports("imports.jsr.json");
 
-/** `jsr:@std/async@1.2.3/delay`, in parts. */
+/** Matches the parts of `jsr:@std/async@1.2.3/delay`. */
 const TARGET = /^jsr:@std\/(\w+)@(\d+\.\d+\.\d+)(?:\/(.+))?$/;
 
-/** What JSR answers for the modules that the scripts import, by path. */
+/** Return JSR's answers for the modules that the scripts import, by path. */
 async function jsrAnswers(): Promise<Map<string, string>> {
   const answers = new Map<string, string>();
   const packages: Record<string, { exports: object; manifest: object }> = {};
   for (const name of Object.keys(npm)) {
     const [, folder, version, entry] = jsr[name]!.match(TARGET)!;
-    // Only tests import @std/assert, which has no entry, and @std/testing.
+    // The scripts do not import @std/assert, which has no entry, or @std/testing.
     if (!entry || entry === "bdd") continue;
     const code = await Deno.readTextFile(new URL(import.meta.resolve(name)));
     const file = `/${entry}.js`;
@@ -75,7 +75,7 @@ async function jsrAnswers(): Promise<Map<string, string>> {
 }
 
 describe("imports.jsr.json", () => {
-  it("has all of @std from JSR under its own name, pinned", () => {
+  it("maps each @std import to a pinned package of JSR", () => {
     assertEquals(Object.keys(jsr), Object.keys(npm));
     for (const [name, target] of Object.entries(jsr)) {
       assertMatch(target, TARGET);
@@ -83,10 +83,10 @@ describe("imports.jsr.json", () => {
     }
   });
 
-  // On Windows its cache, where a link to the running Deno is, would stay.
+  // On Windows the cache contains a link to the running Deno and cannot be removed.
   const canRun = STD[0] === "--frozen" && Deno.build.os !== "windows";
   const itRuns = itIf(canRun, "npm's @std, and not Windows");
-  itRuns("runs a script, and a site's thread, without npm", async () => {
+  itRuns("runs a script and a site without npm", async () => {
     const answers = await jsrAnswers();
     await using server = serve(({ pathname }) => {
       const status = answers.has(pathname) ? 200 : 404;
@@ -103,7 +103,7 @@ describe("imports.jsr.json", () => {
       env: { JSR_URL: server.url, DENO_DIR: cache.path },
     });
     assertEquals([code, parseReport(stdout).flags], [0, 5], stderr);
-    const asked = server.requests.map(({ pathname }) => pathname);
-    assertEquals(new Set(asked), new Set(answers.keys()));
+    const paths = server.requests.map(({ pathname }) => pathname);
+    assertEquals(new Set(paths), new Set(answers.keys()));
   });
 });
