@@ -16,11 +16,8 @@ import {
   CANCEL,
   certificate,
   cutBefore,
-  DATA,
-  ENHANCE_YOUR_CALM,
   FLAG,
   GOAWAY,
-  HEADERS,
   http2,
   REFUSED_STREAM,
   RST_STREAM,
@@ -30,131 +27,108 @@ import {
 const { signal } = new AbortController();
 const limits = { timeout: 60, signal };
 
-/** An answer that leads elsewhere. */
 function redirect(location: string, status = 302): Response {
   return new Response(null, { status, headers: { location } });
 }
 
-it("a redirect is followed, or is not one, by its status", async () => {
+it("get follows the redirects 301, 302, 303, 307 and 308", async () => {
   await using server = serve(({ pathname }) => {
     const [, status] = pathname.split("/");
-    return status ? redirect("..", Number(status)) : new Response("there");
+    return status ? redirect("..", Number(status)) : new Response("target");
   });
   for (const status of [300, 301, 302, 303, 304, 305, 307, 308]) {
     const reply = await get(`${server.url}/${status}/here`, limits);
     const text = new TextDecoder().decode(reply.content);
-    const isOne = ![300, 304, 305].includes(status);
-    const expected = isOne ? [200, "there"] : [status, ""];
+    const isRedirect = ![300, 304, 305].includes(status);
+    const expected = isRedirect ? [200, "target"] : [status, ""];
     assertEquals([reply.status, text], expected);
   }
 });
 
-describe("a connection that is closed", () => {
-  const ask = (site: FaultSite, timeout = 60) =>
+describe("a request on a closed connection", () => {
+  const request = (site: FaultSite, timeout = 60) =>
     get(`${site.url}/br/br.gif`, { timeout, signal });
 
-  it("when it is used again costs no flag, be all idle ones closed", async () => {
+  it("is retried on a fresh connection", async () => {
     for (const how of ["closed", "408"] as const) {
       await using site = new FaultSite({ "*": `${how} when used again` });
-      await Promise.all(Array.from({ length: 5 }, () => ask(site)));
-      assertEquals((await ask(site)).content, FLAG);
+      await Promise.all(Array.from({ length: 5 }, () => request(site)));
+      assertEquals((await request(site)).content, FLAG);
     }
   });
 
-  it("again and again is an error after three requests", async () => {
-    await using site = new FaultSite({ "*": "closed at once" });
-    await assertRejects(() => ask(site), ConnectionError);
-    assertEquals(site.requests.length, 3);
-  });
-
-  it("leaves the next requests what is left of the timeout", async () => {
+  it("has one timeout for all of its tries", async () => {
     const options = { latency: 600 };
     await using site = new FaultSite({ "*": "closed at once" }, options);
-    await assertRejects(() => ask(site, 1), ConnectionError, "Timed out after");
-    // With a timeout of its own there would be a third.
+    const failing = () => request(site, 1);
+    await assertRejects(failing, ConnectionError, "Timed out after");
     assert(site.requests.length < 3);
   });
 });
 
-it("a refused request goes on, with pauses, as long as a server is said to listen", async () => {
-  const never = freePort();
-  let calls = 0;
-  const url = `http://127.0.0.1:${never}/`;
-  const restartServer = () => Promise.resolve(++calls > 0);
-  const options = { timeout: 0.5, signal, restartServer };
-  await assertRejects(() => get(url, options), ConnectionError, "Timed out");
-  assert(calls > 1 && calls < 30, `${calls} calls`);
-});
-
-it("a refused request restarts a server, and goes on when it listens", async () => {
+describe("a refused request", () => {
   const port = freePort();
   const url = `http://127.0.0.1:${port}/`;
-  await using started = new AsyncDisposableStack();
-  const asked: string[] = [];
-  const restartServer = (url: string) => {
-    if (asked.push(url) === 2) {
-      started.use(serve(() => new Response("here"), { port }));
-    }
-    return Promise.resolve(true);
-  };
-  const { content } = await get(url, { ...limits, restartServer });
-  assertEquals(new TextDecoder().decode(content), "here");
-  assertEquals(asked, [url, url]);
+
+  it("is retried with pauses until its timeout", async () => {
+    let calls = 0;
+    const restartServer = () => Promise.resolve(++calls > 0);
+    const options = { timeout: 0.5, signal, restartServer };
+    await assertRejects(() => get(url, options), ConnectionError, "Timed out");
+    assert(calls > 1 && calls < 30, `${calls} calls`);
+  });
+
+  it("restarts a server, and succeeds when the server listens", async () => {
+    await using started = new AsyncDisposableStack();
+    const urls: string[] = [];
+    const restartServer = (url: string) => {
+      if (urls.push(url) === 2) {
+        started.use(serve(() => new Response("here"), { port }));
+      }
+      return Promise.resolve(true);
+    };
+    const { content } = await get(url, { ...limits, restartServer });
+    assertEquals(new TextDecoder().decode(content), "here");
+    assertEquals(urls, [url, url]);
+  });
 });
 
 const itSecure = itIf(await has("openssl", "version"), "openssl");
 
-describe("over TLS", () => {
+describe("a script over TLS", () => {
   itSecure("reports an untrusted certificate", async () => {
     await using folder = new TemporaryFolder();
     const secrets = await certificate(folder);
     await using server = serve(() => new Response(), secrets);
-    await assertRejects(
-      () => get(server.url, limits),
-      ConnectionError,
-      "Connection error: the server's certificate cannot be trusted: ",
-    );
+    const message =
+      "Connection error: the server's certificate cannot be trusted: ";
+    const failing = () => get(server.url, limits);
+    await assertRejects(failing, ConnectionError, message);
     assertEquals(server.requests, []);
   });
 
   type Protocol = ConstructorParameters<typeof TlsSite>[1];
   type Serve = ConstructorParameters<typeof TlsSite>[2];
+  const goingAway = http2(async (send, id, n) => {
+    if (n <= 10) return await answer(send, id);
+    await send(GOAWAY, 0, 0, [0, 0, 0, id - 2, 0, 0, 0, 0]);
+    return false;
+  });
+  const refusing = http2(async (send, id, n) => {
+    if (n % 3 > 0) return await answer(send, id);
+    await send(RST_STREAM, 0, id, [0, 0, 0, REFUSED_STREAM]);
+  });
   const early: [what: string, Protocol, Serve][] = [
-    ["cut after each answer", "http/1.1", cutBefore(2)],
-    ["cut after ten answers", "http/1.1", cutBefore(11)],
-    [
-      "ended by GOAWAY after ten answers",
-      "h2",
-      http2(async (send, id, n) => {
-        if (n <= 10) return await answer(send, id);
-        await send(GOAWAY, 0, 0, [0, 0, 0, id - 2, 0, 0, 0, 0]);
-        return false;
-      }),
-    ],
-    [
-      "ended by GOAWAY as too busy",
-      "h2",
-      http2(async (send, id, n) => {
-        if (n <= 10) return await answer(send, id);
-        await send(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, ENHANCE_YOUR_CALM]);
-        return false;
-      }),
-    ],
-    [
-      "on which every third stream is refused",
-      "h2",
-      http2(async (send, id, n) => {
-        if (n % 3 > 0) return await answer(send, id);
-        await send(RST_STREAM, 0, id, [0, 0, 0, REFUSED_STREAM]);
-      }),
-    ],
+    ["a server cuts a connection after each answer", "http/1.1", cutBefore(2)],
+    ["a server sends GOAWAY after ten answers", "h2", goingAway],
+    ["a server refuses every third stream", "h2", refusing],
   ];
+  const env = { DENO_CERT: "cert.pem" };
   for (const [what, protocol, serve] of early) {
-    itSecure(`no script loses a flag to connections ${what}`, async () => {
+    itSecure(`loses no flag when ${what}`, async () => {
       await using folder = new TemporaryFolder();
       const secrets = await certificate(folder);
       await using site = new TlsSite(secrets, protocol, serve);
-      const env = { DENO_CERT: "cert.pem" };
       for (const script of SCRIPTS) {
         const args = ["-s", site.url, "-al", "50", "-m", "20", "-v"];
         const options = { cwd: folder.path, env };
@@ -164,21 +138,20 @@ describe("over TLS", () => {
     });
   }
 
-  itSecure("explains a closed connection in words", async () => {
+  itSecure("reports a connection that the server closes", async () => {
     await using folder = new TemporaryFolder();
     const secrets = await certificate(folder);
     const goaway = http2(async (send) => {
       await send(GOAWAY, 0, 0, Array(8).fill(0));
       return false;
     });
-    for (
-      const [protocol, serve] of [["http/1.1", cutBefore(1)], [
-        "h2",
-        goaway,
-      ]] as const
-    ) {
+    const closing: [Protocol, Serve][] = [
+      ["http/1.1", cutBefore(1)],
+      ["h2", goaway],
+    ];
+    for (const [protocol, serve] of closing) {
       await using site = new TlsSite(secrets, protocol, serve);
-      const options = { cwd: folder.path, env: { DENO_CERT: "cert.pem" } };
+      const options = { cwd: folder.path, env };
       const args = ["-s", site.url, "-v", "br"];
       const { stdout } = await runScript("asyncio", args, options);
       const why = "Connection error: the server closed the connection";
@@ -186,20 +159,17 @@ describe("over TLS", () => {
     }
   });
 
-  itSecure("a body that HTTP/2 breaks off is an error", async () => {
+  itSecure("reports a body that HTTP/2 breaks off", async () => {
     await using folder = new TemporaryFolder();
     const secrets = await certificate(folder);
     let requests = 0;
     const serve = http2(async (send, id) => {
       requests++;
-      const length = [...new TextEncoder().encode(`${FLAG.length}`)];
-      const headers = [0x88, 0x0f, 0x0d, length.length, ...length];
-      await send(HEADERS, 4, id, headers);
-      await send(DATA, 0, id, [...FLAG.subarray(0, 300)]);
-      await send(RST_STREAM, 0, id, [0, 0, 0, CANCEL]); // Its bytes just end.
+      await answer(send, id, 300);
+      await send(RST_STREAM, 0, id, [0, 0, 0, CANCEL]);
     });
     await using site = new TlsSite(secrets, "h2", serve);
-    const options = { cwd: folder.path, env: { DENO_CERT: "cert.pem" } };
+    const options = { cwd: folder.path, env };
     const args = ["-v", "-s", site.url, "br"];
     const { stdout } = await runScript("asyncio", args, options);
     const line = "*** Error for BR: Connection error: incomplete body";
@@ -207,21 +177,17 @@ describe("over TLS", () => {
   });
 });
 
-it("a redirect to a host that was not granted is an error in a pipe", async () => {
+it("a script in a pipe reports a redirect to a host that was not granted", async () => {
   await using other = serve(() => new Response(FLAG));
   await using site = serve(({ pathname }) =>
     pathname.startsWith("/ab") ? redirect(other.url) : new Response(FLAG)
   );
   const { host } = new URL(site.url);
   await using folder = new TemporaryFolder();
-  const { stdout } = await runScript(
-    "threadpool",
-    ["-v", "-s", site.url, "ab", "ac"],
-    {
-      cwd: folder.path,
-      permissions: [`--allow-net=${host}`, "--allow-read", "--allow-write"],
-    },
-  );
+  const permissions = [`--allow-net=${host}`, "--allow-read", "--allow-write"];
+  const options = { cwd: folder.path, permissions };
+  const args = ["-v", "-s", site.url, "ab", "ac"];
+  const { stdout } = await runScript("threadpool", args, options);
   const { flags, errors } = parseReport(stdout);
   assertEquals([flags, errors, other.requests], [1, 1, []]);
   assertMatch(stdout, /Error for AB: Connection error: Requires net access to/);
@@ -229,35 +195,35 @@ it("a redirect to a host that was not granted is an error in a pipe", async () =
 
 const flag = () => new Response(FLAG);
 
-/** What runs a script with such a variable, and no other one of a proxy. */
+/** Return words that run a program with one variable of a proxy. */
 function withVariable(name: string, value: string): string[] {
   const others = "NO_PROXY no_proxy HTTP_PROXY http_proxy ALL_PROXY all_proxy";
   const without = others.split(" ").flatMap((name) => ["-u", name]);
   return ["env", ...without, "DENO_NO_UPDATE_CHECK=1", `${name}=${value}`];
 }
 
-describe("with a proxy in the environment", () => {
-  itOnPosix("only REMOTE goes through it", async () => {
+describe("a script with a proxy in the environment", () => {
+  itOnPosix("uses the proxy for REMOTE, but not for LOCAL", async () => {
     const { path } = await sharedProject();
     await using proxy = serve(flag);
     const within = withVariable("ALL_PROXY", proxy.url);
     const options = { cwd: path, root: path, permissions: ["-P"], within };
-    const asked = ["http://flupy.org/data/flags/br/br.gif"];
-    for (const [server, urls] of [["LOCAL", []], ["REMOTE", asked]] as const) {
-      const { stdout } = //
-        await runScript("threadpool", ["-s", server, "br"], options);
+    const remote = ["http://flupy.org/data/flags/br/br.gif"];
+    for (const [server, urls] of [["LOCAL", []], ["REMOTE", remote]] as const) {
+      const args = ["-s", server, "br"];
+      const { stdout } = await runScript("threadpool", args, options);
       assertEquals(parseReport(stdout).flags, 1);
       assertEquals(proxy.requests.map(String), urls);
     }
   });
 
-  itOnPosix("a server of this machine is reached directly", async () => {
+  itOnPosix("reaches the servers of this machine directly", async () => {
     const hosts = ["localhost", "127.0.0.1"];
     if (Deno.build.os === "linux") hosts.push("127.0.0.2");
     if (hasIPv6) hosts.push("[::1]");
     await using proxy = serve(flag);
     const hostname = hasIPv6 ? "::" : "0.0.0.0";
-    // It sends each code to another of its hosts.
+    // The server redirects each code to another of its hosts.
     await using site = serve(({ pathname, port }) => {
       const host = hosts[pathname.charCodeAt(8) - "a".charCodeAt(0)];
       return host ? Response.redirect(`http://${host}:${port}/`) : flag();
@@ -265,7 +231,7 @@ describe("with a proxy in the environment", () => {
     await using folder = new TemporaryFolder();
     const codes = hosts.map((_, i) => `A${"ABCD"[i]}`);
     const args = ["-s", `${site.url}/flags`, ...codes];
-    // It does without no_proxy, which is not granted.
+    // These permissions do not grant no_proxy.
     const permissions = "--no-prompt --allow-env=NO_PROXY --allow-net " +
       "--allow-read --allow-write=downloads";
     const { stdout } = await runScript("asyncio", args, {
@@ -275,12 +241,12 @@ describe("with a proxy in the environment", () => {
     });
     const { flags } = parseReport(stdout);
     assertEquals([flags, proxy.requests], [hosts.length, []]);
-    const asked = site.requests.map(({ hostname }) => hostname);
-    assertEquals([...new Set(asked)].sort(), hosts.sort());
+    const reached = site.requests.map(({ hostname }) => hostname);
+    assertEquals([...new Set(reached)].sort(), hosts.sort());
   });
 });
 
-itOnPosix("exemptLocalhost adds to what is exempt", () => {
+itOnPosix("exemptLocalhost adds localhost to the hosts in NO_PROXY", () => {
   const set = (name: string, value?: string) =>
     value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
   const { NO_PROXY, no_proxy } = Deno.env.toObject();

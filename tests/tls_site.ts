@@ -1,5 +1,5 @@
 /**
- * Sites over TLS that end their connections early, on HTTP/1.1 and HTTP/2.
+ * Servers over TLS that end their connections early, on HTTP/1.1 and HTTP/2.
  *
  * @module
  */
@@ -7,10 +7,10 @@
 import { flagOf, readTo } from "./fault_site.ts";
 import type { TemporaryFolder } from "../bench/scripts.ts";
 
-/** The image that these sites send for every code. */
+/** The image that these servers send for every code. */
 export const FLAG: Uint8Array<ArrayBuffer> = flagOf("BR");
 
-/** A key and a certificate of 127.0.0.1 that is signed by itself only. */
+/** Make a key and a self-signed certificate of 127.0.0.1. */
 export async function certificate({ path }: TemporaryFolder) {
   const options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 " +
     "-nodes -keyout key.pem -days 2 -out cert.pem -subj /CN=localhost " +
@@ -34,7 +34,7 @@ export class TlsSite implements AsyncDisposable {
   /** Base URL. */
   readonly url = `https://127.0.0.1:${this.#outer.addr.port}/flags`;
 
-  /** The site listens at once. */
+  /** Start the server. */
   constructor(
     secrets: Deno.TlsCertifiedKeyPem,
     protocol: "http/1.1" | "h2",
@@ -72,13 +72,13 @@ export class TlsSite implements AsyncDisposable {
     for (const connection of this.#connections) {
       try {
         connection.close();
-      } catch { /* It is closed. */ }
+      } catch { /* The connection is closed. */ }
     }
     await Promise.all(this.#pending);
   }
 }
 
-/** Return a `Serve` on HTTP/1.1 that cuts each connection before an answer. */
+/** Return a `Serve` on HTTP/1.1 that cuts each connection before the n-th answer. */
 export function cutBefore(answer: number): Serve {
   return async (connection, cut) => {
     const head = `HTTP/1.1 200 OK\r\nContent-Length: ${FLAG.length}\r\n\r\n`;
@@ -90,10 +90,11 @@ export function cutBefore(answer: number): Serve {
   };
 }
 
-/** Frames of HTTP/2 (RFC 9113, 6), and errors (7). */
-export const DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, GOAWAY = 7;
-/** See above. */
-export const REFUSED_STREAM = 7, CANCEL = 8, ENHANCE_YOUR_CALM = 11;
+/** Types of frames (RFC 9113, 6). */
+export const RST_STREAM = 3, GOAWAY = 7;
+const DATA = 0, HEADERS = 1, SETTINGS = 4;
+/** Error codes (RFC 9113, 7). */
+export const REFUSED_STREAM = 7, CANCEL = 8;
 
 /** Sends a frame (RFC 9113, 4.1). */
 export type Send = (
@@ -103,13 +104,17 @@ export type Send = (
   data: number[],
 ) => Promise<unknown>;
 
-/** Answer a request with the flag. */
-export async function answer(send: Send, stream: number): Promise<void> {
-  // Status 200 and content-length, by their places in HPACK's static table.
+/** Answer a request with the flag, or with only some bytes of its body. */
+export async function answer(
+  send: Send,
+  stream: number,
+  bytes?: number,
+): Promise<void> {
+  // The numbers are status 200 and content-length in HPACK's static table.
   const length = [...new TextEncoder().encode(`${FLAG.length}`)];
   const headers = [0x88, 0x0f, 0x0d, length.length, ...length];
   await send(HEADERS, 4, stream, headers);
-  await send(DATA, 1, stream, [...FLAG]);
+  await send(DATA, bytes ? 0 : 1, stream, [...FLAG.subarray(0, bytes)]);
 }
 
 /**
@@ -122,11 +127,8 @@ export function http2(
 ): Serve {
   return async (connection) => {
     const send: Send = async (type, flags, stream, data) => {
-      const head = [
-        data.length >> 16,
-        data.length >> 8 & 255,
-        data.length & 255,
-      ];
+      const { length } = data;
+      const head = [length >> 16, length >> 8 & 255, length & 255];
       const id = [0, stream >> 16, stream >> 8 & 255, stream & 255];
       const frame = Uint8Array.from([...head, type, flags, ...id, ...data]);
       for (let sent = 0; sent < frame.length;) {
@@ -136,7 +138,7 @@ export function http2(
     await send(SETTINGS, 0, 0, []);
     let bytes: number[] = [];
     let requests = 0;
-    /** Read so many bytes. */
+    /** Read some bytes. */
     const read = async (length: number) => {
       const chunk = new Uint8Array(4096);
       while (bytes.length < length) {
@@ -150,16 +152,12 @@ export function http2(
     };
     await read("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".length);
     for (;;) {
-      const [a, b, c, type, flags, ...id] = await read(9) as [
-        number,
-        number,
-        number,
-        ...number[],
-      ];
-      await read(a << 16 | b << 8 | c);
-      if (type === SETTINGS && !(flags! & 1)) await send(SETTINGS, 1, 0, []);
+      const head = new DataView(Uint8Array.from(await read(9)).buffer);
+      const [type, flags] = [head.getUint8(3), head.getUint8(4)];
+      await read(head.getUint32(0) >> 8);
+      if (type === SETTINGS && !(flags & 1)) await send(SETTINGS, 1, 0, []);
       if (type !== HEADERS) continue;
-      const stream = id[1]! << 16 | id[2]! << 8 | id[3]!;
+      const stream = head.getUint32(5);
       if (await respond(send, stream, ++requests) === false) {
         return connection.close();
       }
