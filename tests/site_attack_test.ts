@@ -13,17 +13,17 @@ async function start(port: number, within: string[] = []) {
   const url = (name: string) => new URL(`../site/${name}`, import.meta.url);
   const program = `import { serveSite } from "${url("serve.ts")}";
 import { SITES } from "${url("sites.ts")}";
-// The runtime opens what it needs for signals now: out of files it would panic.
+// Opens a pipe for signals now, because Deno cannot do so without files.
 Deno.addSignalListener("SIGTERM", Deno.exit);
 serveSite({ ...SITES.LOCAL, port: ${port} });`;
   const config = `--config=${ROOT}/deno.json`;
   const words = [Deno.execPath(), "eval", ...STD, config, program];
-  const site = spawn([...within, ...words], { limit: 300 }); // For all tests.
+  const site = spawn([...within, ...words], { limit: 300 });
   await eventually(() => lengthOfFlag(port));
   return site;
 }
 
-/** Bytes of a flag on a new connection; none when it is not to be had. */
+/** Request a flag on a new connection; return its length, or 0 after an error. */
 const lengthOfFlag = (port: number) =>
   fetch(`http://${hostname}:${port}/flags/br/br.gif`, {
     headers: { connection: "close" },
@@ -33,18 +33,17 @@ const port = freePort();
 const site = await start(port);
 addEventListener("unload", () => site.kill());
 
-/** What the site has said on standard error. */
-let said = "";
+let stderr = "";
 site.stderr.pipeThrough(new TextDecoderStream())
-  .pipeTo(new WritableStream({ write: (text) => void (said += text) }));
+  .pipeTo(new WritableStream({ write: (text) => void (stderr += text) }));
 
-describe("a site, attacked,", () => {
-  /** The site serves, and has said nothing. */
+describe("a site under attack", () => {
+  /** Assert that the site serves a flag and has printed no error. */
   async function assertWell(): Promise<void> {
-    assertEquals([await lengthOfFlag(port), said], [3402, ""]);
+    assertEquals([await lengthOfFlag(port), stderr], [3402, ""]);
   }
 
-  /** Send a request, and return the head of what comes back in half a second. */
+  /** Send a request, and return the answer that arrives within half a second. */
   async function send(text: string): Promise<string> {
     using connection = await Deno.connect({ hostname, port });
     await connection.write(new TextEncoder().encode(text));
@@ -63,7 +62,7 @@ describe("a site, attacked,", () => {
     return answer;
   }
 
-  it("serves no file outside of flags/, and nothing for what is no request", async () => {
+  it("serves no file from outside flags/ and no invalid request", async () => {
     const paths = `/flags/../deno.json /flags/..%2fdeno.json
       /flags/%2e%2e/deno.json /flags/%252e%252e/deno.json
       /flags/....//deno.json /flags/ad/../../deno.json
@@ -97,18 +96,18 @@ describe("a site, attacked,", () => {
     await assertWell();
   });
 
-  it("cannot be reached at the machine's other addresses", async () => {
+  it("cannot be reached at the other addresses of the machine", async () => {
     const others = Deno.networkInterfaces().map(({ address }) => address)
       .filter((address) => !/^(127\.|::1$|fe80:)/.test(address));
     for (const hostname of [...others, "127.0.0.2"]) {
-      const signal = AbortSignal.timeout(2000); // Some systems wait for one.
+      const signal = AbortSignal.timeout(2000); // Some systems do not refuse.
       const connected = await Deno.connect({ hostname, port, signal })
         .then((connection) => connection.close() ?? true, () => false);
       assertEquals(connected, false, hostname);
     }
   });
 
-  itOnLinux("serves on when it was out of open files", async () => {
+  itOnLinux("still serves after it ran out of open files", async () => {
     const port = freePort();
     const within = ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh"];
     const site = await start(port, within);
@@ -116,7 +115,7 @@ describe("a site, attacked,", () => {
     for (let i = 0; i < 200; i++) {
       await Deno.connect({ hostname, port }).then(
         (connection) => connections.push(connection),
-        () => {}, // The site takes none just now.
+        () => {}, // The site cannot accept this connection.
       );
     }
     await delay(200);

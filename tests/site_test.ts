@@ -9,7 +9,7 @@ import { outcome, spawn } from "./processes.ts";
 import { FLAGS, project, sharedProject } from "./projects.ts";
 import { eventually, hasIPv6, itOnPosix, replaced } from "./testing.ts";
 
-/** `Deno.serve`, but at one address it throws. */
+/** Make `Deno.serve` throw at one address until the block ends. */
 function withoutAddress(hostname: string, error: Error): Disposable {
   const { serve } = Deno;
   const fake = (options: Deno.ServeTcpOptions, handler: Deno.ServeHandler) => {
@@ -20,7 +20,7 @@ function withoutAddress(hostname: string, error: Error): Disposable {
 }
 
 describe("flags/", () => {
-  it("holds the codes of country_codes.txt, each with a flag and a name", async () => {
+  it("contains a flag and a name for each code of country_codes.txt", async () => {
     const names = [...Deno.readDirSync(FLAGS)]
       .filter((entry) => entry.isDirectory).map(({ name }) => name).sort();
     assertEquals(names.map((cc) => cc.toUpperCase()), readCodes());
@@ -39,36 +39,33 @@ describe("flags/", () => {
 describe("a site", () => {
   let port: number;
 
-  /** Serve a site until the block is left; `said` is on standard error then. */
+  /** Serve a site until the block ends, and return its lines on standard error. */
   function serve(site: Partial<Site> = {}, serveIt = serveSite) {
     const stop = new AbortController();
     port = freePort();
-    let said = "";
+    let stderr = "";
     using _ = replaced(Deno.stderr, "writeSync", (bytes: Uint8Array) => {
-      said += new TextDecoder().decode(bytes);
+      stderr += new TextDecoder().decode(bytes);
       return bytes.length;
     });
     serveIt({ ...SITES.LOCAL!, ...site, port }, stop.signal);
-    return { said, [Symbol.dispose]: () => stop.abort() };
+    return { stderr, [Symbol.dispose]: () => stop.abort() };
   }
 
-  /** Serve a copy of the project. */
+  /** Serve a site of a copy of the project. */
   async function serveCopy(path: string) {
     const program = pathToFileURL(`${path}/site/serve.ts`).href;
-    const there: typeof import("../site/serve.ts") = await import(program);
-    return serve({}, there.serveSite);
+    const copy: typeof import("../site/serve.ts") = await import(program);
+    return serve({}, copy.serveSite);
   }
 
-  /** Status of a path, and bytes of what comes. */
+  /** Request a path, and return the status and the body. */
   async function get(path: string): Promise<[number, Uint8Array]> {
     const response = await fetch(`http://127.0.0.1:${port}${path}`);
     return [response.status, await response.bytes()];
   }
 
-  /**
-   * How often each status was the answer to `n` requests, and how many
-   * milliseconds the site waited before late ones.
-   */
+  /** Count the statuses of `n` requests, and list the delays in milliseconds. */
   async function tally(n: number, path = "/flags/br/br.gif") {
     const waits: number[] = [];
     const { setTimeout } = globalThis;
@@ -85,7 +82,7 @@ describe("a site", () => {
     return { statuses, waits };
   }
 
-  it("serves flags and metadata as they are, at 127.0.0.1 and [::1], HEAD like GET", async () => {
+  it("serves flags and metadata to GET and HEAD at 127.0.0.1 and [::1]", async () => {
     using _ = serve();
     const hosts = ["127.0.0.1", "localhost", ...hasIPv6 ? ["[::1]"] : []];
     for (const path of ["ad/ad.gif", "kr/metadata.json"]) {
@@ -105,23 +102,23 @@ describe("a site", () => {
     }
   });
 
-  it("is at 127.0.0.1 only, and says so, when another has [::1]", async () => {
-    const said = (port: number) =>
+  it("reports that it serves only at 127.0.0.1 if another program uses [::1]", async () => {
+    const inUse = (port: number) =>
       `*** [::1]:${port} is in use by another program; serving on 127.0.0.1 only\n`;
     const unknown = "Address family not supported by protocol (os error 97)";
     const table = [
-      [new Deno.errors.AddrInUse(), said],
-      [new Error(unknown), () => ""], // The kernel knows no IPv6.
+      [new Deno.errors.AddrInUse(), inUse],
+      [new Error(unknown), () => ""], // The kernel has no IPv6.
     ] as const;
     for (const [error, expected] of table) {
       using _ = withoutAddress("::1", error);
       using site = serve();
-      assertEquals(site.said, expected(port));
+      assertEquals(site.stderr, expected(port));
       assertEquals((await get("/flags/br/br.gif"))[0], 200);
     }
   });
 
-  it("names the port that Windows keeps for others", () => {
+  it("reports a port that Windows reserves", () => {
     const text = "액세스 권한에 의해 숨겨진 소켓 (os error 10013)";
     const error = new Deno.errors.PermissionDenied(text);
     using _ = withoutAddress("127.0.0.1", error);
@@ -129,7 +126,7 @@ describe("a site", () => {
     assert(message.startsWith(`Port ${port} is reserved by the system: `));
   });
 
-  it("says what is wrong with flags/", async () => {
+  it("reports that flags/ is incomplete or cannot be listed", async () => {
     await using folder = await project();
     const flags = `${folder.path}/flags`;
     const remove = (path: string) => Deno.remove(path, { recursive: true });
@@ -141,24 +138,24 @@ describe("a site", () => {
     for (const [break_, expected] of table) {
       await break_();
       using site = await serveCopy(folder.path);
-      assert(site.said.startsWith(`*** localhost:${port} ${expected}`));
-      assertEquals(site.said.split("\n").length, 2);
+      assert(site.stderr.startsWith(`*** localhost:${port} ${expected}`));
+      assertEquals(site.stderr.split("\n").length, 2);
     }
   });
 
-  it("serves a file as it is now", async () => {
+  it("serves files as they are now", async () => {
     await using folder = await project();
     const path = "/flags/br/br.gif";
     const file = folder.path + path;
     const brazil = await Deno.readFile(file);
     using _ = await serveCopy(folder.path);
     assertEquals(await get(path), [200, brazil]);
-    { // What was read is old, and known.
+    { // The file is old enough for the site to keep its content.
       const later = Date.now() + 10_000;
       using _ = replaced(Date, "now", () => later);
       assertEquals(await get(path), [200, brazil]);
     }
-    for (const byte of [1, 2, 3]) { // As long, and within a tick.
+    for (const byte of [1, 2, 3]) { // The length does not change.
       const other = new Uint8Array(brazil.length).fill(byte);
       await Deno.writeFile(file, other);
       assertEquals(await get(path), [200, other]);
@@ -171,7 +168,7 @@ describe("a site", () => {
     assertEquals((await get(path))[0], 404);
   });
 
-  itOnPosix("follows no link that leads out of flags/", async () => {
+  itOnPosix("does not follow links out of flags/", async () => {
     await using folder = await project();
     const { path } = folder;
     await Deno.rename(`${path}/flags/fr`, `${path}/flags.else`);
@@ -187,7 +184,7 @@ describe("a site", () => {
     }
   });
 
-  it("answers with 500 what it cannot read, not with 404", async () => {
+  it("answers with 500 if it cannot read a file", async () => {
     using _site = serve();
     using _disk = replaced(Deno, "statSync", () => {
       throw new Error("Too many open files (os error 24)");
@@ -197,7 +194,7 @@ describe("a site", () => {
     }
   });
 
-  it("refuses other methods with 405 and names those that it takes", async () => {
+  it("answers with 405 to other methods, and names GET and HEAD", async () => {
     using _ = serve();
     for (const method of ["POST", "OPTIONS", "FOO"]) {
       for (const path of ["flags/br/br.gif", "", "events"]) {
@@ -210,7 +207,7 @@ describe("a site", () => {
     }
   });
 
-  it("LOCAL answers everything at once, DELAY half a second late", async () => {
+  it("answers at once if it is LOCAL, and half a second late if it is DELAY", async () => {
     for (const [label, ...waits] of [["LOCAL"], ["DELAY", 500, 500]]) {
       using _ = serve(SITES[label!]!);
       for (const path of ["br/br.gif", "br/metadata.json", "xx/xx.gif"]) {
@@ -221,7 +218,7 @@ describe("a site", () => {
     }
   });
 
-  it("ERROR fails a quarter, with one of four errors, and delays half", async () => {
+  it("fails a quarter of the requests and delays half if it is ERROR", async () => {
     const { errorShare, lateShare, delay } = SITES.ERROR!;
     assertEquals([errorShare, lateShare, delay], [0.25, 0.5, 0.5]);
     using _ = serve({ ...SITES.ERROR!, seed: 12 });
@@ -234,7 +231,7 @@ describe("a site", () => {
     assertEquals(new Set(waits), new Set([500]));
   });
 
-  it("fails the same paths each time, with a seed only", async () => {
+  it("fails the same requests each time only if it has a seed", async () => {
     const fates = async (seed?: number) => {
       using _ = serve({ errorShare: 0.5, seed });
       const paths = Array.from(Array(100), (_, i) => `/flags/br/br.gif?${i}`);
@@ -244,7 +241,7 @@ describe("a site", () => {
     const first = await fates(1);
     assertEquals(await fates(1), first);
     assert(await fates(2) !== first);
-    // By chance they are the same less than once in 10^30 runs.
+    // Two runs without a seed are equal less than once in 10^30 times.
     assert(await fates() !== await fates());
   });
 });
@@ -255,7 +252,7 @@ describe("site/serve.ts", () => {
     return spawn([Deno.execPath(), "run", "-A", ...words]);
   }
 
-  it("shows its help, and refuses a command line that it cannot run", async () => {
+  it("prints its help, and rejects an invalid command line", async () => {
     const help = await outcome(serve(ROOT, "-h"));
     assertEquals([help.code, help.stderr], [0, ""]);
     assertMatch(help.stdout, /^usage: serve\.ts \[-h\]/);
@@ -273,39 +270,39 @@ describe("site/serve.ts", () => {
     }
   });
 
-  it("names the port that is in use, in one line, and exits with 1", async () => {
+  it("reports a port in use in one line, with exit status 1", async () => {
     const { path, ports } = await sharedProject();
     using _ = Deno.listen({ hostname: "127.0.0.1", port: ports[1] });
-    // The site that was started first must not keep the program alive.
-    const { code, stdout, stderr } = //
-      await outcome(serve(path, "LOCAL DELAY"));
+    // LOCAL is serving by then, but must not keep the program alive.
+    const result = await outcome(serve(path, "LOCAL DELAY"));
+    const { code, stdout, stderr } = result;
     assertEquals([code, stderr], [1, `*** Port ${ports[1]} is in use\n`]);
     assertMatch(stdout, /^LOCAL site: .*\n$/);
   });
 
   itOnPosix(
-    "serves with its options until Ctrl-C, which waits for no late answer, and for no browser",
+    "serves with its options until Ctrl-C, and then aborts all requests",
     async () => {
       const { path, ports } = await sharedProject();
       const [local, late, failing] = ports;
       const args = "-d 60 -e 0.3 -l 1 --seed 5 local Delay ERROR";
       await using site = serve(path, args);
       const answers: string[] = [];
-      const ask = async (port: number, cc: string) => {
+      const request = async (port: number, cc: string) => {
         const url = `http://localhost:${port}/flags/${cc}/${cc}.gif`;
         const response = await fetch(url);
         await response.body?.cancel();
         return answers.push(`${cc} ${response.status}`);
       };
-      await eventually(() => ask(local, "us").catch(() => 0));
+      await eventually(() => request(local, "us").catch(() => 0));
       const events = await fetch(`http://localhost:${late}/page/events`);
-      const asked: Promise<unknown>[] = [events.text(), ask(late, "us")];
+      const requests: Promise<unknown>[] = [events.text(), request(late, "us")];
       const codes = "ad br cn de eg fr in jp".split(" ");
-      asked.push(...codes.map((cc) => ask(failing, cc)));
+      requests.push(...codes.map((cc) => request(failing, cc)));
       await eventually(() => answers.length >= 4);
-      await delay(1000); // By default those that are late would come.
+      await delay(1000); // The default delay is half a second.
       site.kill("SIGINT");
-      const ends = await Promise.allSettled(asked);
+      const ends = await Promise.allSettled(requests);
       assertEquals(ends[0]!.status, "rejected");
       assertEquals(answers.sort(), ["cn 501", "de 503", "fr 502", "us 200"]);
       const { code, stdout, stderr } = await outcome(site);

@@ -6,31 +6,42 @@ import { outcome, runScript, start } from "./processes.ts";
 import { projectAtFreePorts, sharedProject } from "./projects.ts";
 import { eventually, has, itIf, itOnPosix } from "./testing.ts";
 
-describe("when a server at a site's port takes no connection, a script", () => {
-  itOnPosix("says so in one line", async () => {
+/** Return words that run a program with its own `/etc/hosts`. */
+function withHosts(text: string): string[] {
+  const shell = 'hosts=$(mktemp) && echo "$HOSTS" > "$hosts" && ' +
+    'mount --bind "$hosts" /etc/hosts && rm "$hosts" && exec "$@"';
+  const words = ["unshare", "-rm", "env", `HOSTS=${text}`, "sh", "-c", shell];
+  return [...words, "sh"];
+}
+const [program, ...words] = withHosts("127.0.0.1 localhost");
+const itWithHosts = itIf(
+  await has(program!, ...words, "true"),
+  "the right to mount",
+);
+
+describe("a script", () => {
+  itOnPosix("reports a server that does not accept connections", async () => {
     const { path, ports: [port] } = await sharedProject();
     const hostname = "127.0.0.1";
     using _listener = Deno.listen({ hostname, port, tcpBacklog: 1 });
-    // So many fill its queue on any kernel, as nobody accepts them.
+    // These connections fill the queue of the listener on any kernel.
     const end = new AbortController();
     const address = { hostname, port, signal: end.signal };
     const queue = Array.from(Array(20), () => Deno.connect(address));
     await Promise.any(queue);
-    const { code, stdout, stderr } = //
-      await runScript("asyncio", ["br", "us"], { cwd: path, root: path });
+    const options = { cwd: path, root: path };
+    const result = await runScript("asyncio", ["br", "us"], options);
     end.abort();
     for (const connected of await Promise.allSettled(queue)) {
       if (connected.status === "fulfilled") connected.value.close();
     }
     const message =
       `The server at localhost:${port} does not accept connections: end it`;
-    assertEquals([code, stderr], [1, `*** ${message}\n`]);
-    assert(!stdout.includes("downloaded"), stdout);
+    assertEquals([result.code, result.stderr], [1, `*** ${message}\n`]);
+    assert(!result.stdout.includes("downloaded"), result.stdout);
   });
-});
 
-describe("when a refusal comes late, as on Windows, a script", () => {
-  it("finds or starts its site all the same: two at once", async () => {
+  it("starts or finds its site even if a port refuses late, as on Windows", async () => {
     const { path } = await sharedProject();
     await using folder = new TemporaryFolder();
     const late = `${folder.path}/late.ts`;
@@ -45,7 +56,7 @@ Deno.connect = async (options) => {
     const refuse = () => reject(error);
     options.signal?.addEventListener("abort", refuse);
     Deno.unrefTimer(setTimeout(refuse, 2_300));
-    // Else its timer, a request's of 10 s, would keep the program.
+        // Otherwise the timer of the request would keep the program alive for 10 s.
     await promise.finally(() =>
       options.signal?.removeEventListener("abort", refuse)
     );
@@ -63,43 +74,28 @@ Deno.connect = async (options) => {
       assertEquals([code, parseReport(stdout).flags], [0, 2], stderr);
     }
   });
-});
 
-/** Words that run a program with `/etc/hosts` of its own. */
-function withHosts(text: string): string[] {
-  const shell = 'hosts=$(mktemp) && echo "$HOSTS" > "$hosts" && ' +
-    'mount --bind "$hosts" /etc/hosts && rm "$hosts" && exec "$@"';
-  const words = ["unshare", "-rm", "env", `HOSTS=${text}`, "sh", "-c", shell];
-  return [...words, "sh"];
-}
-const [program, ...words] = withHosts("127.0.0.1 localhost");
-const itWithHosts = itIf(
-  await has(program!, ...words, "true"),
-  "the right to mount",
-);
-
-describe("when localhost is elsewhere, a script", () => {
-  itWithHosts("says so in one line", async () => {
-    const { path } = await sharedProject();
-    for (
-      const [hosts, message] of [
+  itWithHosts(
+    "reports that localhost is another address or unknown",
+    async () => {
+      const { path } = await sharedProject();
+      const table = [
         [
           "127.0.0.2 localhost",
           "localhost does not resolve to 127.0.0.1 or [::1]: ",
         ],
         ["127.0.0.1 nowhere", "localhost cannot be reached: "],
-      ] as const
-    ) {
-      const options = { cwd: path, root: path, within: withHosts(hosts) };
-      const { code, stderr } = await runScript("asyncio", ["br"], options);
-      assertEquals([code, stderr.split("\n").length], [1, 2], stderr);
-      assert(stderr.startsWith(`*** ${message}`), stderr);
-    }
-  });
-});
+      ] as const;
+      for (const [hosts, message] of table) {
+        const options = { cwd: path, root: path, within: withHosts(hosts) };
+        const { code, stderr } = await runScript("asyncio", ["br"], options);
+        assertEquals([code, stderr.split("\n").length], [1, 2], stderr);
+        assert(stderr.startsWith(`*** ${message}`), stderr);
+      }
+    },
+  );
 
-describe("when its site dies, a script", () => {
-  it("says so, and counts every code", async () => {
+  it("reports that its site has died, and counts every code", async () => {
     await using copy = await projectAtFreePorts();
     const site = `${copy.path}/site/serve.ts`;
     const text = await Deno.readTextFile(site);
@@ -120,54 +116,58 @@ describe("when its site dies, a script", () => {
     assertEquals([code, flags + errors], [0, 12], stdout + stderr);
     assertMatch(stderr, /^\*\*\* The LOCAL site has died: .*fell$/m);
   });
+
+  itOnPosix(
+    "starts its site in a folder that is reached by a link",
+    async () => {
+      const { path } = await sharedProject();
+      await using folder = new TemporaryFolder();
+      const link = `${folder.path}/link`;
+      await Deno.symlink(path, link);
+      const options = { cwd: folder.path, root: link };
+      const result = await runScript("threadpool", ["br", "us"], options);
+      const { code, stdout, stderr } = result;
+      assertEquals(stderr, "Started the LOCAL site for this run.\n");
+      assertEquals([code, parseReport(stdout).flags], [0, 2]);
+    },
+  );
 });
 
 describe("scripts that run at the same time", () => {
-  it("share their sites, and each gets all flags: three, started at random", async () => {
+  it("share a site, and each downloads all of its flags", async () => {
     const { path } = await sharedProject();
     await Promise.all(SCRIPTS.map(async (script) => {
       await using folder = new TemporaryFolder();
       const options = { cwd: folder.path, root: path };
       await delay(400 * Math.random());
-      const { code, stdout, stderr } = //
-        await runScript(script, ["-al", "60"], options);
+      const result = await runScript(script, ["-al", "60"], options);
+      const { code, stdout, stderr } = result;
       assertEquals([code, parseReport(stdout).flags], [0, 60], stderr);
       assertEquals((await folder.list()).length, 60);
     }));
   });
 
-  itOnPosix("lose no code when the one goes that started it", async () => {
-    const { path } = await sharedProject();
-    await using first = new TemporaryFolder();
-    await using second = new TemporaryFolder();
-    const begin = async (folder: TemporaryFolder, limit: string) => {
-      const args = ["-s", "DELAY", "-al", limit, "-m", "10"];
-      const options = { cwd: folder.path, root: path };
-      const child = start("threadpool", args, options);
-      const ended = outcome(child);
-      await eventually(async () => (await folder.list()).length >= 10);
-      return { child, ended };
-    };
-    const { child, ended } = await begin(first, "194");
-    const other = await begin(second, "40");
-    child.kill("SIGINT");
-    assertEquals((await ended).code, 130);
-    const { code, stdout, stderr } = await other.ended;
-    assertEquals([code, parseReport(stdout).flags], [0, 40], stderr);
-    assertMatch(stderr, /^Started the DELAY site for this run\.$/m);
-  });
-});
-
-describe("in a folder reached by a link, a script", () => {
-  itOnPosix("runs, and its site does", async () => {
-    const { path } = await sharedProject();
-    await using folder = new TemporaryFolder();
-    const link = `${folder.path}/link`;
-    await Deno.symlink(path, link);
-    const options = { cwd: folder.path, root: link };
-    const { code, stdout, stderr } = //
-      await runScript("threadpool", ["br", "us"], options);
-    assertEquals(stderr, "Started the LOCAL site for this run.\n");
-    assertEquals([code, parseReport(stdout).flags], [0, 2]);
-  });
+  itOnPosix(
+    "lose no code when the script that started the site ends",
+    async () => {
+      const { path } = await sharedProject();
+      await using first = new TemporaryFolder();
+      await using second = new TemporaryFolder();
+      const begin = async (folder: TemporaryFolder, limit: string) => {
+        const args = ["-s", "DELAY", "-al", limit, "-m", "10"];
+        const options = { cwd: folder.path, root: path };
+        const child = start("threadpool", args, options);
+        const ended = outcome(child);
+        await eventually(async () => (await folder.list()).length >= 10);
+        return { child, ended };
+      };
+      const { child, ended } = await begin(first, "194");
+      const other = await begin(second, "40");
+      child.kill("SIGINT");
+      assertEquals((await ended).code, 130);
+      const { code, stdout, stderr } = await other.ended;
+      assertEquals([code, parseReport(stdout).flags], [0, 40], stderr);
+      assertMatch(stderr, /^Started the DELAY site for this run\.$/m);
+    },
+  );
 });

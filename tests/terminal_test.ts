@@ -6,7 +6,7 @@ import { parseReport, TemporaryFolder } from "../bench/scripts.ts";
 import { runScript, terminal } from "./processes.ts";
 import { itInTerminal, itOnLinux } from "./testing.ts";
 
-/** Takes three bytes at a time, and fails in between. */
+/** Accepts three bytes at a time, and throws before each. */
 class Sink {
   text = "";
   #turn = 0;
@@ -19,8 +19,8 @@ class Sink {
   };
 }
 
-describe("what is written", () => {
-  it("waits for room, and pauses each time that there is none", () => {
+describe("the output", () => {
+  it("is written with pauses into a slow pipe", () => {
     const sink = new Sink(new Deno.errors.WouldBlock());
     const t0 = performance.now();
     write("one two", sink);
@@ -31,14 +31,14 @@ describe("what is written", () => {
     assert(elapsed > 30, `${elapsed} ms`);
   });
 
-  it("may go to a pipe that is left, and has to be taken when it is a report", () => {
+  it("can be lost in a closed pipe, but a lost report is an error", () => {
     printLine("gone", new Sink(new Deno.errors.BrokenPipe()));
     const full = new Sink(new Error("No space left on device"));
     assertThrows(() => printLine("lost", full), Error, "No space");
     show("lost", full);
   });
 
-  it("quotes a word in ASCII that has more than letters, digits and signs", () => {
+  it("quotes words with spaces and control characters", () => {
     const words = [
       "국기",
       "zm.gif?",
@@ -63,17 +63,20 @@ describe("a script", () => {
     [">/dev/full", "br", 1, "*** No space left on device\n"],
     ["2>/dev/full", "-x", 2, ""],
   ] as const;
-  itOnLinux("whose report cannot be written ends with one line", async () => {
-    await using folder = new TemporaryFolder();
-    for (const [redirection, arg, ...expected] of table) {
-      const within = ["sh", "-c", `exec "$@" ${redirection}`, "sh"];
-      const options = { cwd: folder.path, within };
-      const { code, stderr } = await runScript("asyncio", [arg], options);
-      assertEquals([code, stderr], [...expected]);
-    }
-  });
+  itOnLinux(
+    "whose report cannot be written ends with exit status 1",
+    async () => {
+      await using folder = new TemporaryFolder();
+      for (const [redirection, arg, ...expected] of table) {
+        const within = ["sh", "-c", `exec "$@" ${redirection}`, "sh"];
+        const options = { cwd: folder.path, within };
+        const { code, stderr } = await runScript("asyncio", [arg], options);
+        assertEquals([code, stderr], [...expected]);
+      }
+    },
+  );
 
-  itInTerminal("redraws and colours nothing on a dumb terminal", async () => {
+  itInTerminal("prints no escape codes on a dumb terminal", async () => {
     await using folder = new TemporaryFolder();
     await using site = new FaultSite({ AC: "404" });
     const options = { cwd: folder.path, env: { TERM: "dumb" } };

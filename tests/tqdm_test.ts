@@ -9,13 +9,13 @@ import { itInTerminal, replaced } from "./testing.ts";
 const IMPORT = `import { tqdm } from "${import.meta.resolve("../lib/tqdm.ts")}";
 import { isAscii } from "${import.meta.resolve("../lib/terminal.ts")}";\n`;
 
-/** Each drawing of a bar, without what moves the cursor. */
+/** Return the drawings of a bar without the codes that move the cursor. */
 function drawingsIn(text: string): string[] {
   // deno-lint-ignore no-control-regex
   return text.split(/[\r\n]|\x1b\[K/).filter((line) => line.trim() !== "");
 }
 
-/** Remembers what is written, as a terminal `width` wide or as a file. */
+/** A terminal of some columns, or a file, that remembers all output. */
 class Screen implements Stream {
   readonly writes: string[] = [];
   constructor(public width?: number) {}
@@ -29,17 +29,17 @@ class Screen implements Stream {
   }
 }
 
-/** A clock that is `step` milliseconds later each time it is asked. */
+/** Return a clock that advances by `step` milliseconds at each call. */
 function clock(step: number): () => number {
   let now = 0;
   return () => now += step;
 }
 
-/** Until the block is left, the window is as wide as a screen. */
+/** Make the window as wide as a screen until the block ends. */
 const windowOf = (screen: Screen) =>
   replaced(Deno, "consoleSize", () => ({ columns: screen.width }));
 
-it("formatInterval shows seconds as a clock does", () => {
+it("formatInterval returns seconds as MM:SS or H:MM:SS", () => {
   const seconds = [0.99, 59.9, 60, 3599, 3661.5, 360000];
   const texts = "00:00 00:59 01:00 59:59 1:01:01 100:00:00";
   assertEquals(seconds.map(formatInterval).join(" "), texts);
@@ -63,7 +63,7 @@ describe("formatMeter", () => {
     ["", 1, 2, 2, 0],
   ];
   for (const [text, n, total, elapsed = 0, columns] of table) {
-    it(`shows ${[n, total, elapsed, columns]} as ${text}`, () => {
+    it(`returns ${text} for ${[n, total, elapsed, columns]}`, () => {
       const meter = { n, total, elapsed, columns };
       assertEquals(formatMeter(meter), text);
       const ascii = text.replaceAll("█", "#").replace(/[▋▊]/, " ");
@@ -71,7 +71,7 @@ describe("formatMeter", () => {
     });
   }
 
-  it("is as wide as the terminal, never wider", () => {
+  it("is at most as wide as the terminal", () => {
     for (let columns = 0; columns < 200; columns++) {
       for (const n of [0, 1, 7, 339, 676]) {
         const meter = { n, total: 676, elapsed: n / 200, columns };
@@ -83,7 +83,7 @@ describe("formatMeter", () => {
 });
 
 describe("tqdm", () => {
-  it("yields the items, and writes one line into a file when that is done", async () => {
+  it("yields the items, and writes one finished line into a file", async () => {
     const cases: [string, Iterable<unknown>, total?: number][] = [
       ["100%|██████████| 5000/5000 [", Array(5000).fill(0)],
       ["100%|██████████| 1/1 [", new Map([[1, 2]])],
@@ -107,7 +107,7 @@ describe("tqdm", () => {
     }
   });
 
-  it("takes the total as a number, and draws # where TQDM_ASCII or a console of Windows wants it", async () => {
+  it("draws # under TQDM_ASCII or in an old Windows console", async () => {
     const program = `${IMPORT}for (const _ of tqdm([1, 2], 4));
 for await (const _ of tqdm(ReadableStream.from([1]), 4));
 console.log(isAscii({ isTerminal: () => true }, "windows"));`;
@@ -127,7 +127,7 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
     }
   });
 
-  it("redraws one line on a terminal, some ten times a second, and leaves it complete", () => {
+  it("redraws one line on a terminal about ten times a second", () => {
     const output = new Screen(60);
     const now = clock(0.5);
     {
@@ -143,7 +143,7 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
     assertMatch(drawings.at(-1)!, /^100%\|/);
   });
 
-  it("goes on when the clock is set back, and fits a window that is resized, or narrow", () => {
+  it("fits a window that is resized, even if the clock is set back", () => {
     for (const [before, after] of [[80, 30], [30, 80], [12, 5], [12, 4]]) {
       const output = new Screen(before);
       const ticking = clock(60);
@@ -160,11 +160,11 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
       const drawings = output.drawings.map((text) => text.length);
       assert(Math.max(...drawings) < Math.max(before!, after!));
       assert((drawings.at(-1) ?? 0) < after!);
-      assert(!output.drawings.join().includes("-"), "less than no time");
+      assert(!output.drawings.join().includes("-"), "a negative time");
     }
   });
 
-  it("draws nothing before the loop begins, and ends its line once: with the loop, or with the program", () => {
+  it("ends its line once, with the loop or with the program", () => {
     const end = new Event("unload");
     const output = new Screen(60);
     const items = tqdm([1, 2, 3], { output });
@@ -189,7 +189,7 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
     assertEquals(output.drawings, []);
   });
 
-  itInTerminal("fits a real window and follows it", async () => {
+  itInTerminal("fits a real window that is resized", async () => {
     const loop = `${IMPORT}
 const resize = { args: ["cols", "50"], stdin: "inherit" };
 for (const i of tqdm(Array(3).keys(), 3)) {
