@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { FaultSite, savedIn } from "./fault_site.ts";
-import { parseReport, type Script, TemporaryFolder } from "../bench/scripts.ts";
+import { type Script, TemporaryFolder } from "../bench/scripts.ts";
 import { outcome, runScript, start } from "./processes.ts";
 import { has, itIf } from "./testing.ts";
 
@@ -46,11 +46,11 @@ describe("a run stops with one line on stderr", () => {
     await site.received(7);
     steps.meanwhile?.(path);
     site.release();
-    const { code, stdout, stderr } = await result;
+    const { code, stderr, report } = await result;
     steps.after(path);
     assertEquals(code, 1, stderr);
     assertMatch(stderr, new RegExp(`^\\*{3} downloads/${why}\n$`));
-    const { flags, notFound, errors, notFinished } = parseReport(stdout);
+    const { flags, notFound, errors, notFinished } = report;
     assertEquals([flags + notFinished, notFound, errors], [26, 0, 0]);
     assertEquals((await savedIn(folder)).length, flags);
   }

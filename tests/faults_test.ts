@@ -3,7 +3,6 @@ import { describe, it } from "@std/testing/bdd";
 import { expandCcArgs } from "../flags2_common.ts";
 import { type Fault, FaultSite, savedFlag } from "./fault_site.ts";
 import {
-  parseReport,
   ROOT,
   type Script,
   SCRIPTS,
@@ -82,13 +81,11 @@ async function download(
     const bytes = Deno.readFileSync(`${cwd}/downloads/${name}`);
     return [cc, Buffer.compare(bytes, flag) ? "broken" : "whole"] as const;
   });
-  const { requests } = site;
-  return {
-    ...result,
+  return Object.assign(result, {
     messages: new Map(messages),
     saved: new Map(saved),
-    requests,
-  };
+    requests: site.requests,
+  });
 }
 
 /** Run a script against the faults of some rows. */
@@ -98,7 +95,7 @@ async function meet(script: Script, rows: Row[]) {
   const timeout = rows.every((row) => LATE.includes(row)) ? 1 : 10;
   const permissions = rows === HUGE ? MEASURED : ["-A"];
   const run = await download(script, codes, site, timeout, permissions);
-  return { ...run, script, rows, codes };
+  return Object.assign(run, { script, rows, codes });
 }
 
 let runs: Promise<Awaited<ReturnType<typeof meet>>[]> | undefined;
@@ -140,9 +137,9 @@ describe("a script with -v", () => {
 
   it("counts every code of all faults, at -m 1, 30 and 100", async () => {
     for (const run of (await sharedRuns()).slice(0, -1)) {
-      const { script, code, stdout, stderr, codes, messages, saved } = run;
+      const { script, code, stderr, codes, messages, saved } = run;
       assertEquals([code, stderr], [0, ""], script);
-      const { flags, notFound, errors, notFinished } = parseReport(stdout);
+      const { flags, notFound, errors, notFinished } = run.report;
       const count = (word: string) =>
         [...messages.values()].filter((message) => message === word).length;
       const expected = [count("OK"), count("not found"), 0];
@@ -165,7 +162,7 @@ it("a script keeps flags saved before the server dies; the rest are errors", asy
   // In the second run, nothing listens.
   for (const answers of [5, 0]) {
     const run = await download("sequential", codes, site);
-    const { flags, errors } = parseReport(run.stdout);
+    const { flags, errors } = run.report;
     assertEquals([run.code, flags, errors], [0, answers, 10 - answers]);
     assertEquals([...run.saved.keys()], codes.slice(0, answers));
     for (const cc of codes.slice(answers)) {

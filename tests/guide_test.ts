@@ -164,22 +164,19 @@ describe("a command of the README or the guide", () => {
     await Promise.all(scripts.map(check));
   });
 
-  itOnPosix(
-    "downloads 43 flags, or serves a site, as the README says",
-    async () => {
-      const typed = blocks(README, "console").map((it) => it.trimEnd())
-        .filter((it) => it.startsWith("deno "));
-      const [pool, serve] = typed;
-      assertEquals(typed.length, 2);
-      assertEquals(parseReport((await type(pool!)).stdout).flags, 43);
-      const serving = start(serve!);
-      const lines = serving.stdout.pipeThrough(new TextDecoderStream());
-      const { value } = await lines.getReader().read();
-      assertMatch(`${value}`, /^ERROR site: /);
-      serving.kill("SIGINT");
-      await Promise.all([serving.status, serving.stderr.cancel()]);
-    },
-  );
+  itOnPosix("downloads 43 flags, or serves a site (README)", async () => {
+    const typed = blocks(README, "console").map((it) => it.trimEnd())
+      .filter((it) => it.startsWith("deno "));
+    const [pool, serve] = typed;
+    assertEquals(typed.length, 2);
+    assertEquals((await type(pool!)).report.flags, 43);
+    const serving = start(serve!);
+    const lines = serving.stdout.pipeThrough(new TextDecoderStream());
+    const { value } = await lines.getReader().read();
+    assertMatch(`${value}`, /^ERROR site: /);
+    serving.kill("SIGINT");
+    await Promise.all([serving.status, serving.stderr.cancel()]);
+  });
 
   it("prints the chapter's first bar", async () => {
     const bar = spans(ENGLISH).find((it) => /^deno .*bar\.ts$/.test(it))!;
@@ -190,9 +187,7 @@ describe("a command of the README or the guide", () => {
   it("needs a time that depends on connections, not threads (1)", async () => {
     const seconds: number[] = [];
     for (const command of commands("### 1.")) {
-      const { flags, notFound, elapsed } = parseReport(
-        (await type(command)).stdout,
-      );
+      const { flags, notFound, elapsed } = (await type(command)).report;
       assertEquals([flags, notFound], [43, 35]);
       seconds.push(elapsed);
     }
@@ -213,30 +208,27 @@ describe("a command of the README or the guide", () => {
     assert(runs.some((codes) => `${codes}` !== `${alphabet}`), `${runs}`);
   });
 
-  itOnPosix(
-    "counts a failed request, but stops at a disk error (3)",
-    async () => {
-      const [counted, remove, make, pool, sequential, again] = commands(
-        "### 3.",
-      );
-      const { code, stdout } = await type(counted!);
-      assertEquals([code, parseReport(stdout).errors], [0, 2]);
-      for (const command of [remove, make]) await type(command!);
-      const own = "deno run -P flags2_plain.ts -v br cn us zz";
-      for (const command of [pool, own, sequential]) {
-        const { code, stdout, stderr } = await type(command!);
-        const { flags, notFound, errors, notFinished } = parseReport(stdout);
-        assertEquals([code, flags + notFound + notFinished, errors], [1, 4, 0]);
-        assert(notFinished >= 1 && !codesIn(stdout).includes("BR"), stdout);
-        if (command === sequential) assertEquals([flags, notFinished], [0, 4]);
-        const line = stderr.trimEnd().split("\n").at(-1)!;
-        assert(spans(ENGLISH).includes(line), line);
-      }
-      for (const command of [again, pool]) {
-        assertEquals((await type(command!)).code, 0);
-      }
-    },
-  );
+  itOnPosix("counts a timeout, but stops at a disk error (3)", async () => {
+    const [counted, remove, make, pool, sequential, again] = commands(
+      "### 3.",
+    );
+    const { code, report } = await type(counted!);
+    assertEquals([code, report.errors], [0, 2]);
+    for (const command of [remove, make]) await type(command!);
+    const own = "deno run -P flags2_plain.ts -v br cn us zz";
+    for (const command of [pool, own, sequential]) {
+      const { code, stdout, stderr, report } = await type(command!);
+      const { flags, notFound, errors, notFinished } = report;
+      assertEquals([code, flags + notFound + notFinished, errors], [1, 4, 0]);
+      assert(notFinished >= 1 && !codesIn(stdout).includes("BR"), stdout);
+      if (command === sequential) assertEquals([flags, notFinished], [0, 4]);
+      const line = stderr.trimEnd().split("\n").at(-1)!;
+      assert(spans(ENGLISH).includes(line), line);
+    }
+    for (const command of [again, pool]) {
+      assertEquals((await type(command!)).code, 0);
+    }
+  });
 
   it("counts the same primes on one worker and on two (4)", async () => {
     for (const command of commands("### 4.")) { // The limit is a tenth here.
@@ -249,7 +241,7 @@ describe("a command of the README or the guide", () => {
   itOnPosix("shows the effect of a forgotten await", async () => {
     const [copy, run, check] = commands("## flags2_sequential.ts");
     await type(copy!);
-    const { flags, errors } = parseReport((await type(run!)).stdout);
+    const { flags, errors } = (await type(run!)).report;
     assertEquals([flags, errors], [0, 3]);
     // The type checker finds this mistake, and no other in the guide's program.
     const { code, stderr } = await type(`${check} flags2_plain.ts`);
@@ -260,8 +252,8 @@ describe("a command of the README or the guide", () => {
 
   it("downloads flags with the plain program", async () => {
     const [, command] = plain.match(/^\/\/ (.*)\n/)!;
-    const { code, stdout } = await type(command!);
-    const { flags, errors } = parseReport(stdout);
+    const { code, stdout, report } = await type(command!);
+    const { flags, errors } = report;
     assert(code === 0 && flags > 0 && flags + errors === 60, stdout);
     assertMatch(stdout, /^100%\|█{10}\| 60\/60 /m);
   });

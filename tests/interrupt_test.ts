@@ -187,23 +187,20 @@ describe("Ctrl-C", () => {
     assertEquals([code, parseReport(printed).notFinished], [130, 2], printed);
   });
 
-  itAsFirst(
-    "ends process 1 with its report, even if it comes 40 times",
-    async () => {
-      await using held = new Held();
-      const words = [...CONTAINER, ...held.words("asyncio")];
-      const { child, ended } = await held.start(words);
-      const children = `/proc/${child.pid}/task/${child.pid}/children`;
-      const { stdout: pid } = await outcome(spawn(["cat", children]));
-      for (let i = 0; i < 40; i++) {
-        kill(Number(pid), "SIGINT");
-        await delay(5);
-      }
-      const { code, stdout, stderr } = await ended;
-      assertEquals([code, stderr], [130, ""], stdout);
-      await held.assertStopped(stdout);
-    },
-  );
+  itAsFirst("ends process 1 of a container with its report", async () => {
+    await using held = new Held();
+    const words = [...CONTAINER, ...held.words("asyncio")];
+    const { child, ended } = await held.start(words);
+    const children = `/proc/${child.pid}/task/${child.pid}/children`;
+    const { stdout: pid } = await outcome(spawn(["cat", children]));
+    for (let i = 0; i < 40; i++) {
+      kill(Number(pid), "SIGINT");
+      await delay(5);
+    }
+    const { code, stdout, stderr } = await ended;
+    assertEquals([code, stderr], [130, ""], stdout);
+    await held.assertStopped(stdout);
+  });
 
   itInTerminal("ends a script with its report under deno task", async () => {
     await using held = new Held();
@@ -219,48 +216,42 @@ describe("Ctrl-C", () => {
     await held.assertStopped(stdout.replaceAll("\r", ""));
   });
 
-  itOnPosix(
-    "counts once within 250 ms, and a second time after that",
-    async () => {
-      const program = `
+  itOnPosix("counts again only after 250 ms", async () => {
+    const program = `
 import { abortOnInterrupt } from "${import.meta.resolve("../lib/exit.ts")}";
 let now;
 performance.now = () => now;
 const run = new AbortController();
 abortOnInterrupt(run, () => console.log("ends at", now));
 for (now of [1000, 1249, 1250, 1251]) {
-  const { promise, resolve } = Promise.withResolvers();
-  Deno.addSignalListener("SIGINT", resolve);
-  Deno.kill(Deno.pid, "SIGINT");
-  await promise;
-  console.log(now, run.signal.aborted);
+const { promise, resolve } = Promise.withResolvers();
+Deno.addSignalListener("SIGINT", resolve);
+Deno.kill(Deno.pid, "SIGINT");
+await promise;
+console.log(now, run.signal.aborted);
 }`;
-      const config = `--config=${ROOT}/deno.json`;
-      const child = spawn([Deno.execPath(), "eval", ...STD, config, program]);
-      const { code, stdout } = await outcome(child);
-      assertEquals([code, stdout], [
-        130,
-        "1000 true\n1249 true\nends at 1250\n",
-      ]);
-    },
-  );
+    const config = `--config=${ROOT}/deno.json`;
+    const child = spawn([Deno.execPath(), "eval", ...STD, config, program]);
+    const { code, stdout } = await outcome(child);
+    assertEquals([code, stdout], [
+      130,
+      "1000 true\n1249 true\nends at 1250\n",
+    ]);
+  });
 });
 
 describe("closing the window", () => {
-  itInTerminal(
-    "ends a script with its report",
-    async () => {
-      await using held = new Held();
-      const words = shellQuote(held.words("threadpool"));
-      // The report goes to a file, because the window is closed. The shell sends
-      // SIGHUP to its job, as the shell of a terminal does.
-      const shell = '"$@" > report & trap "kill -HUP $!" HUP; ' +
-        "wait $!; wait $!; echo $? > status";
-      await held.closeWindow(`exec sh -c ${shellQuote([shell])} sh ${words}`);
-      assertEquals(await held.status(), "129\n");
-      await held.assertStopped(await read(`${held.path}/report`));
-    },
-  );
+  itInTerminal("ends a script with its report", async () => {
+    await using held = new Held();
+    const words = shellQuote(held.words("threadpool"));
+    // The report goes to a file, because the window is closed. The shell sends
+    // SIGHUP to its job, as the shell of a terminal does.
+    const shell = '"$@" > report & trap "kill -HUP $!" HUP; ' +
+      "wait $!; wait $!; echo $? > status";
+    await held.closeWindow(`exec sh -c ${shellQuote([shell])} sh ${words}`);
+    assertEquals(await held.status(), "129\n");
+    await held.assertStopped(await read(`${held.path}/report`));
+  });
 
   itInTerminal("loses no flag of a script that ignores SIGHUP", async () => {
     await using held = new Held();
@@ -276,35 +267,32 @@ const times = Number(Deno.env.get("INTERRUPTS") ?? 9);
 let seed = Number(Deno.env.get("SEED") ?? Date.now() % 1e6);
 const often = `${times} times (INTERRUPTS=60 for more; SEED=${seed})`;
 
-itOnPosix(
-  `Ctrl-C at any moment leaves as many whole flags as are counted, ${often}`,
-  async () => {
-    /** Return a number in [0, 1) that depends on the seed. */
-    const chance = () => 1e4 * Math.abs(Math.sin(seed++)) % 1;
-    const once = async (i: number) => {
-      await using folder = new TemporaryFolder();
-      const faults = { AC: "404", BD: "503" } as const;
-      await using site = new FaultSite(faults, { latency: 20 });
-      const [signal, status] = SIGNALS[Math.floor(SIGNALS.length * chance())]!;
-      const moment = 500 * chance();
-      const args = ["-v", "-s", site.url, "-m", "5", ...CODES];
-      const child = start(SCRIPTS[i % 3]!, args, { cwd: folder.path });
-      const result = outcome(child);
-      await delay(moment);
-      kill(child.pid, signal);
-      const { code, stdout, stderr } = await result;
-      const context = `${i}: ${signal} after ${moment} ms\n${code}\n${stdout}`;
-      assert(code === 0 || code === status, context);
-      assertEquals(stderr, "", context);
-      const saved = await savedIn(folder);
-      // A script that ends before its first report prints no final report.
-      if (!stdout.includes("Searching")) {
-        return assertEquals(saved, [], context);
-      }
-      const { flags, notFound, errors, notFinished } = parseReport(stdout);
-      const counted = flags + notFound + errors + notFinished;
-      assertEquals([counted, flags], [CODES.length, saved.length], context);
-    };
-    for await (const _ of pooledMap(4, Array(times).keys(), once));
-  },
-);
+itOnPosix(`Ctrl-C at any moment leaves whole flags, ${often}`, async () => {
+  /** Return a number in [0, 1) that depends on the seed. */
+  const chance = () => 1e4 * Math.abs(Math.sin(seed++)) % 1;
+  const once = async (i: number) => {
+    await using folder = new TemporaryFolder();
+    const faults = { AC: "404", BD: "503" } as const;
+    await using site = new FaultSite(faults, { latency: 20 });
+    const [signal, status] = SIGNALS[Math.floor(SIGNALS.length * chance())]!;
+    const moment = 500 * chance();
+    const args = ["-v", "-s", site.url, "-m", "5", ...CODES];
+    const child = start(SCRIPTS[i % 3]!, args, { cwd: folder.path });
+    const result = outcome(child);
+    await delay(moment);
+    kill(child.pid, signal);
+    const { code, stdout, stderr } = await result;
+    const context = `${i}: ${signal} after ${moment} ms\n${code}\n${stdout}`;
+    assert(code === 0 || code === status, context);
+    assertEquals(stderr, "", context);
+    const saved = await savedIn(folder);
+    // A script that ends before its first report prints no final report.
+    if (!stdout.includes("Searching")) {
+      return assertEquals(saved, [], context);
+    }
+    const { flags, notFound, errors, notFinished } = parseReport(stdout);
+    const counted = flags + notFound + errors + notFinished;
+    assertEquals([counted, flags], [CODES.length, saved.length], context);
+  };
+  for await (const _ of pooledMap(4, Array(times).keys(), once));
+});

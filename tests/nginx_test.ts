@@ -3,12 +3,7 @@ import { pooledMap } from "@std/async/pool";
 import { describe, it } from "@std/testing/bdd";
 import { existsSync } from "node:fs";
 import { startNginx } from "../bench/bench.ts";
-import {
-  freePort,
-  parseReport,
-  ROOT,
-  TemporaryFolder,
-} from "../bench/scripts.ts";
+import { freePort, ROOT } from "../bench/scripts.ts";
 import { runScript } from "./processes.ts";
 import { has, hasIPv6, itIf } from "./testing.ts";
 
@@ -74,13 +69,9 @@ describe("site/nginx.conf", () => {
       }
     }
 
-    await using folder = new TemporaryFolder();
-    const words = ["-s", `http://localhost:${nginx.ports[0]}/flags`, "a", "b"];
-    const { code, stdout } = await runScript("asyncio", words, {
-      cwd: folder.path,
-    });
-    const { flags, notFound } = parseReport(stdout);
-    assertEquals([code, flags, notFound], [0, 28, 24]);
+    const url = `http://localhost:${nginx.ports[0]}/flags`;
+    const { code, report } = await runScript("asyncio", `-s ${url} a b`);
+    assertEquals([code, report.flags, report.notFound], [0, 28, 24]);
   });
 
   itOnNginx("delays DELAY, fails 25% of ERROR and delays 50%", async () => {

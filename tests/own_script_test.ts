@@ -106,8 +106,8 @@ describe("own-script.md", () => {
 import { downloadMany } from "./flags2_asyncio.ts";
 await Promise.all([main(downloadMany, 5, 9), main(downloadMany, 5, 9)]);`;
     const result = await runOwn({ path: cwd }, program, ["br"]);
-    const { code, stdout, stderr } = result;
-    assertEquals([code, parseReport(stdout).flags], [1, 1]);
+    const { code, stderr, report } = result;
+    assertEquals([code, report.flags], [1, 1]);
     const [, line] = PAGE.match(/`(\*{3} another main[^`]+)`/)!;
     assert(stderr.startsWith(`${line!.replace(/\s+/g, " ")}\n`), stderr);
   });
@@ -120,20 +120,16 @@ await Promise.all([main(downloadMany, 5, 9), main(downloadMany, 5, 9)]);`;
     assertMatch(stderr, /BrokenThreadPool: .*--allow-read/);
   });
 
-  itOnNpm(
-    "installs a script as a command, but a link to a script fails",
-    async () => {
-      const { stdout } = await type(`${install}
+  itOnNpm("installs a script, but cannot run a link to it", async () => {
+    const { report } = await type(`${install}
 cd && flags2_asyncio br zz && test -s downloads/br.gif`);
-      const { flags, notFound } = parseReport(stdout);
-      assertEquals([flags, notFound], [1, 1]);
-      const [, uninstall] = PAGE.match(/`(deno uninstall .*)`/)!;
-      await type(`${uninstall} && flags2_asyncio -h`, 127);
-      const link = 'ln -s "$PWD/flags2_asyncio.ts" ~/link && ~/link -h';
-      const { stderr } = await type(link, 1);
-      assertMatch(stderr, /Import "@std\/async\/pool" not a dependency/);
-    },
-  );
+    assertEquals([report.flags, report.notFound], [1, 1]);
+    const [, uninstall] = PAGE.match(/`(deno uninstall .*)`/)!;
+    await type(`${uninstall} && flags2_asyncio -h`, 127);
+    const link = 'ln -s "$PWD/flags2_asyncio.ts" ~/link && ~/link -h';
+    const { stderr } = await type(link, 1);
+    assertMatch(stderr, /Import "@std\/async\/pool" not a dependency/);
+  });
 });
 
 /** The top of a reader's own script, with functions for its pool. */

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { parseReport, ROOT, TemporaryFolder } from "../bench/scripts.ts";
+import { ROOT, TemporaryFolder } from "../bench/scripts.ts";
 import { runScript, terminal } from "./processes.ts";
 import { sharedProject } from "./projects.ts";
 import { itInTerminal } from "./testing.ts";
@@ -20,39 +20,15 @@ function options(port: number, root: string, cwd: string, without = "") {
 /** Remove the warning that Deno prints about `-P`. */
 const withoutWarning = (stderr: string) => stderr.replace(/^.*Warning.*\n/, "");
 
-describe("a script that has its permissions", () => {
-  for (
-    const [script, server] of [
-      ["sequential", "ERROR"],
-      ["threadpool", "DELAY"],
-      ["asyncio", "LOCAL"],
-    ] as const
-  ) {
-    it(`runs with deno run -P: flags2_${script}.ts`, async () => {
-      const { path } = await sharedProject();
-      const args = ["-s", server, "-m", "4", "-l", "4"];
-      const { code, stdout, stderr } = await runScript(script, args, {
-        cwd: path,
-        root: path,
-        permissions: ["-P"],
-      });
-      const started = `Started the ${server} site for this run.\n`;
-      assertEquals(withoutWarning(stderr), started);
-      const { flags, errors } = parseReport(stdout);
-      assertEquals([code, flags + errors], [0, 4]);
-    });
-  }
-
-  it("starts its site at any port, and writes only to downloads", async () => {
-    const { path, ports } = await sharedProject();
-    await using folder = new TemporaryFolder();
-    const { code, stdout, stderr } = await runScript("threadpool", [], {
-      cwd: folder.path,
-      root: path,
-      permissions: options(ports[0], path, folder.path),
-    });
-    assertEquals([code, parseReport(stdout).flags], [0, 20], stderr);
+it("a script needs no other permissions than those of deno.json", async () => {
+  const { path, ports } = await sharedProject();
+  await using folder = new TemporaryFolder();
+  const { code, stderr, report } = await runScript("threadpool", [], {
+    cwd: folder.path,
+    root: path,
+    permissions: options(ports[0], path, folder.path),
   });
+  assertEquals([code, report.flags], [0, 20], stderr);
 });
 
 describe("a script that lacks a permission", () => {
@@ -72,14 +48,10 @@ describe("a script that lacks a permission", () => {
       [["-P"], "LOCAL", "read=downloads"], // -P grants another folder.
     ];
     for (const [permissions, server, option] of runs) {
-      const { code, stdout, stderr } = await runScript("asyncio", [
-        "-s",
-        server,
-      ], {
-        cwd: server === "LOCAL" ? folder.path : path,
-        root: path,
-        permissions,
-      });
+      const cwd = server === "LOCAL" ? folder.path : path;
+      const options = { cwd, root: path, permissions };
+      const result = await runScript("asyncio", `-s ${server}`, options);
+      const { code, stdout, stderr } = result;
       assertEquals([code, stdout.includes("downloaded")], [1, false]);
       const [line, ...rest] = withoutWarning(stderr).split("\n");
       assertEquals(rest, [""]);

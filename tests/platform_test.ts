@@ -1,12 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import {
-  commandLine,
-  parseReport,
-  ROOT,
-  STD,
-  TemporaryFolder,
-} from "../bench/scripts.ts";
+import { commandLine, ROOT, STD, TemporaryFolder } from "../bench/scripts.ts";
 import { outcome, runScript, spawn } from "./processes.ts";
 import { projectAtFreePorts, serve, sharedProject } from "./projects.ts";
 import { has, itIf } from "./testing.ts";
@@ -96,13 +90,13 @@ describe("imports.jsr.json", () => {
     await using cache = new TemporaryFolder();
     const { path } = await sharedProject();
     const map = `--import-map=${ROOT}/imports.jsr.json`;
-    const { code, stdout, stderr } = await runScript("asyncio", ["-l", "5"], {
+    const { code, stderr, report } = await runScript("asyncio", "-l 5", {
       cwd: path,
       root: path,
       permissions: ["-P", `--allow-import=${host}`, map, "--no-lock"],
       env: { JSR_URL: server.url, DENO_DIR: cache.path },
     });
-    assertEquals([code, parseReport(stdout).flags], [0, 5], stderr);
+    assertEquals([code, report.flags], [0, 5], stderr);
     const paths = server.requests.map(({ pathname }) => pathname);
     assertEquals(new Set(paths), new Set(answers.keys()));
   });

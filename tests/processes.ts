@@ -6,10 +6,13 @@
 
 import {
   commandLine,
+  parseReport,
+  type Report,
   type Script,
   type ScriptOptions,
   shellQuote,
   STD,
+  TemporaryFolder,
 } from "../bench/scripts.ts";
 
 /** The time limit of a child process. */
@@ -28,8 +31,17 @@ export interface RunOptions extends ScriptOptions, Limit {
   within?: readonly string[];
 }
 
-/** The exit status of a program, and its output. */
-export type Outcome = { code: number; stdout: string; stderr: string };
+/** The exit status of a program, its output and its final report. */
+export interface Outcome {
+  /** The exit status. */
+  code: number;
+  /** The text on standard output. */
+  stdout: string;
+  /** The text on standard error. */
+  stderr: string;
+  /** The final report in `stdout`; reading it throws if there is none. */
+  readonly report: Report;
+}
 
 /**
  * Start a program as a child process with pipes for its output. The program is
@@ -57,20 +69,34 @@ export function start(
   return spawn([...within, ...words], { cwd, env, limit });
 }
 
-/** Run a script as a child process, and wait for its end. */
+/**
+ * Run a script to its end; by default in a folder of its own. `args` may be a text
+ * to split at spaces, and `saved` are the names in `downloads` of that folder.
+ */
 export async function runScript(
   script: Script,
-  args: string[],
-  options: RunOptions,
-): Promise<Outcome> {
-  return await outcome(start(script, args, options));
+  args: string | string[],
+  options: Partial<RunOptions> = {},
+): Promise<Outcome & { saved: string[] }> {
+  await using folder = new TemporaryFolder();
+  const words = typeof args === "string" ? args.split(" ") : args;
+  const child = start(script, words, { cwd: folder.path, ...options });
+  return Object.assign(await outcome(child), { saved: await folder.list() });
 }
 
 /** Wait for the end of a child process. */
 export async function outcome(child: Deno.ChildProcess): Promise<Outcome> {
-  const { code, stdout, stderr } = await child.output();
+  const output = await child.output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
+  const [stdout, stderr] = [text(output.stdout), text(output.stderr)];
+  return {
+    code: output.code,
+    stdout,
+    stderr,
+    get report() {
+      return parseReport(stdout);
+    },
+  };
 }
 
 /** Run shell commands in a terminal of some columns, and return its output. */

@@ -2,12 +2,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { ConnectionError, exemptLocalhost, get } from "../lib/requests.ts";
 import { FaultSite } from "./fault_site.ts";
-import {
-  freePort,
-  parseReport,
-  SCRIPTS,
-  TemporaryFolder,
-} from "../bench/scripts.ts";
+import { freePort, SCRIPTS, TemporaryFolder } from "../bench/scripts.ts";
 import { runScript } from "./processes.ts";
 import { serve, sharedProject } from "./projects.ts";
 import { has, hasIPv6, itIf, itOnPosix } from "./testing.ts";
@@ -130,10 +125,10 @@ describe("a script over TLS", () => {
       const secrets = await certificate(folder);
       await using site = new TlsSite(secrets, protocol, serve);
       for (const script of SCRIPTS) {
-        const args = ["-s", site.url, "-al", "50", "-m", "20", "-v"];
+        const args = `-s ${site.url} -al 50 -m 20 -v`;
         const options = { cwd: folder.path, env };
-        const { stdout } = await runScript(script, args, options);
-        assertEquals(parseReport(stdout).flags, 50, `${script}\n${stdout}`);
+        const { stdout, report } = await runScript(script, args, options);
+        assertEquals(report.flags, 50, `${script}\n${stdout}`);
       }
     });
   }
@@ -152,7 +147,7 @@ describe("a script over TLS", () => {
     for (const [protocol, serve] of closing) {
       await using site = new TlsSite(secrets, protocol, serve);
       const options = { cwd: folder.path, env };
-      const args = ["-s", site.url, "-v", "br"];
+      const args = `-s ${site.url} -v br`;
       const { stdout } = await runScript("asyncio", args, options);
       const why = "Connection error: the server closed the connection";
       assertEquals(stdout.split("\n")[3], `*** Error for BR: ${why}`);
@@ -170,7 +165,7 @@ describe("a script over TLS", () => {
     });
     await using site = new TlsSite(secrets, "h2", serve);
     const options = { cwd: folder.path, env };
-    const args = ["-v", "-s", site.url, "br"];
+    const args = `-s ${site.url} -v br`;
     const { stdout } = await runScript("asyncio", args, options);
     const line = "*** Error for BR: Connection error: incomplete body";
     assertEquals([stdout.split("\n")[3], requests], [line, 1]);
@@ -183,12 +178,10 @@ it("a script in a pipe reports a redirect to a host that was not granted", async
     pathname.startsWith("/ab") ? redirect(other.url) : new Response(FLAG)
   );
   const { host } = new URL(site.url);
-  await using folder = new TemporaryFolder();
   const permissions = [`--allow-net=${host}`, "--allow-read", "--allow-write"];
-  const options = { cwd: folder.path, permissions };
-  const args = ["-v", "-s", site.url, "ab", "ac"];
-  const { stdout } = await runScript("threadpool", args, options);
-  const { flags, errors } = parseReport(stdout);
+  const args = `-v -s ${site.url} ab ac`;
+  const result = await runScript("threadpool", args, { permissions });
+  const { stdout, report: { flags, errors } } = result;
   assertEquals([flags, errors, other.requests], [1, 1, []]);
   assertMatch(stdout, /Error for AB: Connection error: Requires net access to/);
 });
@@ -210,9 +203,8 @@ describe("a script with a proxy in the environment", () => {
     const options = { cwd: path, root: path, permissions: ["-P"], within };
     const remote = ["http://flupy.org/data/flags/br/br.gif"];
     for (const [server, urls] of [["LOCAL", []], ["REMOTE", remote]] as const) {
-      const args = ["-s", server, "br"];
-      const { stdout } = await runScript("threadpool", args, options);
-      assertEquals(parseReport(stdout).flags, 1);
+      const run = await runScript("threadpool", `-s ${server} br`, options);
+      assertEquals(run.report.flags, 1);
       assertEquals(proxy.requests.map(String), urls);
     }
   });
@@ -228,19 +220,16 @@ describe("a script with a proxy in the environment", () => {
       const host = hosts[pathname.charCodeAt(8) - "a".charCodeAt(0)];
       return host ? Response.redirect(`http://${host}:${port}/`) : flag();
     }, { hostname });
-    await using folder = new TemporaryFolder();
     const codes = hosts.map((_, i) => `A${"ABCD"[i]}`);
     const args = ["-s", `${site.url}/flags`, ...codes];
     // These permissions do not grant no_proxy.
     const permissions = "--no-prompt --allow-env=NO_PROXY --allow-net " +
       "--allow-read --allow-write=downloads";
-    const { stdout } = await runScript("asyncio", args, {
-      cwd: folder.path,
+    const { report } = await runScript("asyncio", args, {
       permissions: permissions.split(" "),
       within: withVariable("http_proxy", proxy.url),
     });
-    const { flags } = parseReport(stdout);
-    assertEquals([flags, proxy.requests], [hosts.length, []]);
+    assertEquals([report.flags, proxy.requests], [hosts.length, []]);
     const reached = site.requests.map(({ hostname }) => hostname);
     assertEquals([...new Set(reached)].sort(), hosts.sort());
   });

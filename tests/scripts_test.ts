@@ -1,12 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
-import {
-  parseReport,
-  ROOT,
-  SCRIPTS,
-  TemporaryFolder,
-} from "../bench/scripts.ts";
+import { ROOT, SCRIPTS, TemporaryFolder } from "../bench/scripts.ts";
 import { runOwn, runScript, terminal } from "./processes.ts";
 import { FLAGS, serve, sharedProject, siteAtFreePort } from "./projects.ts";
 import { itInTerminal } from "./testing.ts";
@@ -46,14 +41,13 @@ describe("a script", () => {
       const expected = Math.min(40, most);
       await using folder = new TemporaryFolder();
       await using server = countingServer(expected);
-      const args = ["-s", server.url, "-m", "40", "a", "b"];
+      const args = `-s ${server.url} -m 40 a b`;
       const result = await runScript(script, args, { cwd: folder.path });
-      const { code, stdout, stderr } = result;
+      const { code, stdout, stderr, report } = result;
       assertEquals([code, stderr], [0, ""]);
       assertEquals([server.requests.length, server.most], [52, expected]);
-      const { flags, notFound } = parseReport(stdout);
-      assertEquals([flags, notFound], [28, 24]);
-      assertMatch(stdout, /^(\P{Cc}+\n)+$/u); // No control character.
+      assertEquals([report.flags, report.notFound], [28, 24]);
+      assertMatch(stdout, /^(\P{Cc}+\n)+$/u); // The output has no control codes.
       const saved = await folder.list();
       assertEquals(saved.length, 28);
       for (const flag of saved) {
@@ -65,23 +59,20 @@ describe("a script", () => {
     });
   }
 
-  itInTerminal(
-    "prints colours in a terminal, but not under NO_COLOR",
-    async () => {
-      await using site = await siteAtFreePort("LOCAL");
-      await using folder = new TemporaryFolder();
-      const screen = (args: string[], env = {}) =>
-        terminal("asyncio", args, { cwd: folder.path, env });
-      const args = ["-s", site.url, "-v", "br", "zz"];
-      const coloured = await screen(args);
-      assert(coloured.includes("BR \x1b[32mOK\x1b[39m"), coloured);
-      assert(coloured.includes("ZZ \x1b[33mnot found\x1b[39m"), coloured);
-      const plain = await screen(args, { NO_COLOR: "1" });
-      assert(!plain.includes("\x1b["), plain);
-      const usage = await screen(["-l", "0"]);
-      assert(usage.includes("\x1b[31m*** Usage error\x1b[39m: --limit"), usage);
-    },
-  );
+  itInTerminal("prints colours, but not under NO_COLOR", async () => {
+    await using site = await siteAtFreePort("LOCAL");
+    await using folder = new TemporaryFolder();
+    const screen = (args: string[], env = {}) =>
+      terminal("asyncio", args, { cwd: folder.path, env });
+    const args = ["-s", site.url, "-v", "br", "zz"];
+    const coloured = await screen(args);
+    assert(coloured.includes("BR \x1b[32mOK\x1b[39m"), coloured);
+    assert(coloured.includes("ZZ \x1b[33mnot found\x1b[39m"), coloured);
+    const plain = await screen(args, { NO_COLOR: "1" });
+    assert(!plain.includes("\x1b["), plain);
+    const usage = await screen(["-l", "0"]);
+    assert(usage.includes("\x1b[31m*** Usage error\x1b[39m: --limit"), usage);
+  });
 });
 
 /** The top of a reader's own script. */

@@ -280,36 +280,33 @@ describe("site/serve.ts", () => {
     assertMatch(stdout, /^LOCAL site: .*\n$/);
   });
 
-  itOnPosix(
-    "serves with its options until Ctrl-C, and then aborts all requests",
-    async () => {
-      const { path, ports } = await sharedProject();
-      const [local, late, failing] = ports;
-      const args = "-d 60 -e 0.3 -l 1 --seed 5 local Delay ERROR";
-      await using site = serve(path, args);
-      const answers: string[] = [];
-      const request = async (port: number, cc: string) => {
-        const url = `http://localhost:${port}/flags/${cc}/${cc}.gif`;
-        const response = await fetch(url);
-        await response.body?.cancel();
-        return answers.push(`${cc} ${response.status}`);
-      };
-      await eventually(() => request(local, "us").catch(() => 0));
-      const events = await fetch(`http://localhost:${late}/page/events`);
-      const requests: Promise<unknown>[] = [events.text(), request(late, "us")];
-      const codes = "ad br cn de eg fr in jp".split(" ");
-      requests.push(...codes.map((cc) => request(failing, cc)));
-      await eventually(() => answers.length >= 4);
-      await delay(1000); // The default delay is half a second.
-      site.kill("SIGINT");
-      const ends = await Promise.allSettled(requests);
-      assertEquals(ends[0]!.status, "rejected");
-      assertEquals(answers.sort(), ["cn 501", "de 503", "fr 502", "us 200"]);
-      const { code, stdout, stderr } = await outcome(site);
-      const lines = ["LOCAL", "DELAY", "ERROR"].map((label, i) =>
-        `${label} site: http://localhost:${ports[i]}/flags\n`
-      );
-      assertEquals([code, stdout, stderr], [130, lines.join(""), ""]);
-    },
-  );
+  itOnPosix("serves until Ctrl-C, which aborts all requests", async () => {
+    const { path, ports } = await sharedProject();
+    const [local, late, failing] = ports;
+    const args = "-d 60 -e 0.3 -l 1 --seed 5 local Delay ERROR";
+    await using site = serve(path, args);
+    const answers: string[] = [];
+    const request = async (port: number, cc: string) => {
+      const url = `http://localhost:${port}/flags/${cc}/${cc}.gif`;
+      const response = await fetch(url);
+      await response.body?.cancel();
+      return answers.push(`${cc} ${response.status}`);
+    };
+    await eventually(() => request(local, "us").catch(() => 0));
+    const events = await fetch(`http://localhost:${late}/page/events`);
+    const requests: Promise<unknown>[] = [events.text(), request(late, "us")];
+    const codes = "ad br cn de eg fr in jp".split(" ");
+    requests.push(...codes.map((cc) => request(failing, cc)));
+    await eventually(() => answers.length >= 4);
+    await delay(1000); // The default delay is half a second.
+    site.kill("SIGINT");
+    const ends = await Promise.allSettled(requests);
+    assertEquals(ends[0]!.status, "rejected");
+    assertEquals(answers.sort(), ["cn 501", "de 503", "fr 502", "us 200"]);
+    const { code, stdout, stderr } = await outcome(site);
+    const lines = ["LOCAL", "DELAY", "ERROR"].map((label, i) =>
+      `${label} site: http://localhost:${ports[i]}/flags\n`
+    );
+    assertEquals([code, stdout, stderr], [130, lines.join(""), ""]);
+  });
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
-import { parseReport, SCRIPTS, TemporaryFolder } from "../bench/scripts.ts";
+import { SCRIPTS, TemporaryFolder } from "../bench/scripts.ts";
 import { outcome, runScript, start } from "./processes.ts";
 import { projectAtFreePorts, sharedProject } from "./projects.ts";
 import { eventually, has, itIf, itOnPosix } from "./testing.ts";
@@ -29,8 +29,7 @@ describe("a script", () => {
     const address = { hostname, port, signal: end.signal };
     const queue = Array.from(Array(20), () => Deno.connect(address));
     await Promise.any(queue);
-    const options = { cwd: path, root: path };
-    const result = await runScript("asyncio", ["br", "us"], options);
+    const result = await runScript("asyncio", "br us", { root: path });
     end.abort();
     for (const connected of await Promise.allSettled(queue)) {
       if (connected.status === "fulfilled") connected.value.close();
@@ -63,37 +62,28 @@ Deno.connect = async (options) => {
   }
 };`,
     );
-    const atOnce = () =>
-      runScript("asyncio", ["br", "us", "-s", "DELAY"], {
-        cwd: folder.path,
-        root: path,
-        permissions: ["-A", "--no-check", `--preload=${late}`],
-      });
-    for (const outcome of await Promise.all([atOnce(), atOnce()])) {
-      const { code, stdout, stderr } = outcome;
-      assertEquals([code, parseReport(stdout).flags], [0, 2], stderr);
+    const permissions = ["-A", "--no-check", `--preload=${late}`];
+    const run = () =>
+      runScript("asyncio", "br us -s DELAY", { root: path, permissions });
+    for (const outcome of await Promise.all([run(), run()])) {
+      const { code, stderr, report } = outcome;
+      assertEquals([code, report.flags], [0, 2], stderr);
     }
   });
 
-  itWithHosts(
-    "reports that localhost is another address or unknown",
-    async () => {
-      const { path } = await sharedProject();
-      const table = [
-        [
-          "127.0.0.2 localhost",
-          "localhost does not resolve to 127.0.0.1 or [::1]: ",
-        ],
-        ["127.0.0.1 nowhere", "localhost cannot be reached: "],
-      ] as const;
-      for (const [hosts, message] of table) {
-        const options = { cwd: path, root: path, within: withHosts(hosts) };
-        const { code, stderr } = await runScript("asyncio", ["br"], options);
-        assertEquals([code, stderr.split("\n").length], [1, 2], stderr);
-        assert(stderr.startsWith(`*** ${message}`), stderr);
-      }
-    },
-  );
+  itWithHosts("reports that localhost is another address", async () => {
+    const { path } = await sharedProject();
+    const table = [
+      ["127.0.0.2 localhost", "localhost does not resolve to 127.0.0.1 or [::1]: "],
+      ["127.0.0.1 nowhere", "localhost cannot be reached: "],
+    ] as const;
+    for (const [hosts, message] of table) {
+      const options = { root: path, within: withHosts(hosts) };
+      const { code, stderr } = await runScript("asyncio", "br", options);
+      assertEquals([code, stderr.split("\n").length], [1, 2], stderr);
+      assert(stderr.startsWith(`*** ${message}`), stderr);
+    }
+  });
 
   it("reports that its site has died, and counts every code", async () => {
     await using copy = await projectAtFreePorts();
@@ -105,69 +95,53 @@ Deno.connect = async (options) => {
         '$&if (--left === 0) setTimeout(() => { throw new Error("fell"); });\n',
       );
     await Deno.writeTextFile(site, died);
-    const args = ["-al", "12", "-m", "2", "-t", "2"];
-    const options = { cwd: copy.path, root: copy.path };
-    const { code, stdout, stderr } = await runScript(
-      "threadpool",
-      args,
-      options,
-    );
-    const { flags, errors } = parseReport(stdout);
+    const options = { root: copy.path };
+    const result = await runScript("threadpool", "-al 12 -m 2 -t 2", options);
+    const { code, stdout, stderr, report: { flags, errors } } = result;
     assertEquals([code, flags + errors], [0, 12], stdout + stderr);
     assertMatch(stderr, /^\*\*\* The LOCAL site has died: .*fell$/m);
   });
 
-  itOnPosix(
-    "starts its site in a folder that is reached by a link",
-    async () => {
-      const { path } = await sharedProject();
-      await using folder = new TemporaryFolder();
-      const link = `${folder.path}/link`;
-      await Deno.symlink(path, link);
-      const options = { cwd: folder.path, root: link };
-      const result = await runScript("threadpool", ["br", "us"], options);
-      const { code, stdout, stderr } = result;
-      assertEquals(stderr, "Started the LOCAL site for this run.\n");
-      assertEquals([code, parseReport(stdout).flags], [0, 2]);
-    },
-  );
+  itOnPosix("starts its site from a folder that is a link", async () => {
+    const { path } = await sharedProject();
+    await using folder = new TemporaryFolder();
+    const root = `${folder.path}/link`;
+    await Deno.symlink(path, root);
+    const result = await runScript("threadpool", "br us", { root });
+    assertEquals(result.stderr, "Started the LOCAL site for this run.\n");
+    assertEquals([result.code, result.report.flags], [0, 2]);
+  });
 });
 
-describe("scripts that run at the same time", () => {
-  it("share a site, and each downloads all of its flags", async () => {
+describe("scripts that share a site", () => {
+  it("download all of their flags", async () => {
     const { path } = await sharedProject();
     await Promise.all(SCRIPTS.map(async (script) => {
-      await using folder = new TemporaryFolder();
-      const options = { cwd: folder.path, root: path };
       await delay(400 * Math.random());
-      const result = await runScript(script, ["-al", "60"], options);
-      const { code, stdout, stderr } = result;
-      assertEquals([code, parseReport(stdout).flags], [0, 60], stderr);
-      assertEquals((await folder.list()).length, 60);
+      const result = await runScript(script, "-al 60", { root: path });
+      const { code, stderr, report, saved } = result;
+      assertEquals([code, report.flags, saved.length], [0, 60, 60], stderr);
     }));
   });
 
-  itOnPosix(
-    "lose no code when the script that started the site ends",
-    async () => {
-      const { path } = await sharedProject();
-      await using first = new TemporaryFolder();
-      await using second = new TemporaryFolder();
-      const begin = async (folder: TemporaryFolder, limit: string) => {
-        const args = ["-s", "DELAY", "-al", limit, "-m", "10"];
-        const options = { cwd: folder.path, root: path };
-        const child = start("threadpool", args, options);
-        const ended = outcome(child);
-        await eventually(async () => (await folder.list()).length >= 10);
-        return { child, ended };
-      };
-      const { child, ended } = await begin(first, "194");
-      const other = await begin(second, "40");
-      child.kill("SIGINT");
-      assertEquals((await ended).code, 130);
-      const { code, stdout, stderr } = await other.ended;
-      assertEquals([code, parseReport(stdout).flags], [0, 40], stderr);
-      assertMatch(stderr, /^Started the DELAY site for this run\.$/m);
-    },
-  );
+  itOnPosix("lose no code when the first script ends", async () => {
+    const { path } = await sharedProject();
+    await using first = new TemporaryFolder();
+    await using second = new TemporaryFolder();
+    const begin = async (folder: TemporaryFolder, limit: string) => {
+      const args = ["-s", "DELAY", "-al", limit, "-m", "10"];
+      const options = { cwd: folder.path, root: path };
+      const child = start("threadpool", args, options);
+      const ended = outcome(child);
+      await eventually(async () => (await folder.list()).length >= 10);
+      return { child, ended };
+    };
+    const { child, ended } = await begin(first, "194");
+    const other = await begin(second, "40");
+    child.kill("SIGINT");
+    assertEquals((await ended).code, 130);
+    const { code, stderr, report } = await other.ended;
+    assertEquals([code, report.flags], [0, 40], stderr);
+    assertMatch(stderr, /^Started the DELAY site for this run\.$/m);
+  });
 });
