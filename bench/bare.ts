@@ -1,7 +1,7 @@
 /**
- * The least that a program for this does: ask for every code, at most so many at
- * a time, and save what is found. In `whole` a request has a time limit and a
- * file is whole or not there, as with the scripts; in `bare` not.
+ * A bare loop of `fetch` that requests every code and saves the flags. With the
+ * folder `whole`, each request has a timeout and each file is written atomically,
+ * as in the scripts.
  *
  * @module
  */

@@ -1,10 +1,10 @@
 /**
- * What the scripts cost, as a table in Markdown: beside two bare loops of
- * `fetch`, as fast as the runtime gets, and beside curl and aria2c, which one
- * would use instead; then a start of theirs, and the LOCAL site beside nginx.
+ * The times of the scripts, two bare loops of `fetch`, curl and aria2c as a table
+ * in Markdown. It also compares the start of a script with that of an empty one,
+ * and the LOCAL site with nginx.
  *
- * hyperfine times whole processes, and wrk asks the sites. What is compared runs
- * in turns, several times, and the medians count.
+ * hyperfine measures whole processes, and wrk measures the sites. The programs take
+ * turns several times, and the table shows the medians.
  *
  * @module
  */
@@ -23,14 +23,14 @@ import {
 } from "./scripts.ts";
 import { floor, markdown } from "./compare.ts";
 
-/** How often each process runs, and each site is asked for a second. */
+/** The number of measurements of each program and each site. */
 const TIMES = 9;
 
 const stop = new AbortController();
 const { signal } = stop;
 
-/** Run a program to its end: what it printed. */
-async function run(cwd: string, words: string[]): Promise<string> {
+/** Run a program to its end, and return its output. */
+async function runProgram(cwd: string, words: string[]): Promise<string> {
   const [program, ...args] = words as [string, ...string[]];
   const command = new Deno.Command(program, { args, cwd, signal });
   const { success, stdout, stderr } = await command.output();
@@ -40,17 +40,17 @@ async function run(cwd: string, words: string[]): Promise<string> {
   return text(stdout);
 }
 
-/** Whether a program is installed; it is said when it is not. */
+/** Report whether a program is installed, and print a line if it is not. */
 function installed(program: string): boolean {
   try {
     return !!new Deno.Command(program, { args: ["-v"] }).outputSync();
   } catch {
-    console.log(`${program} is not installed: what it is for is left out.`);
+    console.log(`${program} is not installed: skipping its measurements.`);
     return false;
   }
 }
 
-/** The medians of numbers that are measured together, several times. */
+/** Measure several numbers together nine times, and return their medians. */
 export async function medians(
   measure: () => Promise<number[]>,
 ): Promise<number[]> {
@@ -60,7 +60,7 @@ export async function medians(
   return all[0]!.map((_, i) => sorted(i)[TIMES >> 1]!);
 }
 
-/** What runs for all codes of a site; the last two take a list of the URLs. */
+/** Return the names and command lines of the programs that download all codes. */
 function programs(base: string, connections: number): [string, string[]][] {
   const bare = [Deno.execPath(), "run", "-A", "--no-config"]
     .concat(`${ROOT}/bench/bare.ts`, base, `${connections}`);
@@ -80,32 +80,34 @@ function programs(base: string, connections: number): [string, string[]][] {
 }
 
 /**
- * The seconds of whole processes. Each round has a new folder: in memory, where
- * that can be had, as a disk may take 1 ms for each new file.
+ * Measure the seconds of whole processes. Each round has a new folder in memory if
+ * possible, because a disk may need 1 ms for each new file.
  *
- * @throws {SystemExit} When one fails, or does not save all flags.
+ * @throws {SystemExit} If a program fails or does not save all flags.
  */
 async function seconds(path: string, commands: string[][]): Promise<number[]> {
   const count = "ls -d */ | wc -l && ls */*.gif | wc -l";
-  const sh = (
-    folder: string,
-  ) => ["sh", "-c", `${folder} && cd new && "$@" && ${count}`, "sh"];
-  let words = ["unshare", "-rm", ...sh("mount -t tmpfs tmpfs new")];
+  const shell = `cd new && "$@" && ${count}`;
+  let words = ["unshare", "-rm", "sh", "-c"]
+    .concat(`mount -t tmpfs tmpfs new && ${shell}`, "sh");
   await Deno.mkdir(`${path}/new`);
-  await run(path, [...words, "true"]).catch(() => {
-    console.log("No memory can be mounted: the flags are saved on the disk.");
-    words = sh("rm -r new && mkdir new");
+  await runProgram(path, [...words, "true"]).catch(() => {
+    console.log("Cannot mount a tmpfs; saving the flags on disk.");
+    words = ["sh", "-c", `rm -r new && mkdir new && ${shell}`, "sh"];
   });
   words = words.concat("hyperfine -N -i -r 1 --style none".split(" "))
     .concat("--export-json", "../times", commands.map(shellQuote));
   return await medians(async () => {
-    const [folders, flags] = (await run(path, words)).split("\n").map(Number);
+    const output = await runProgram(path, words);
+    const [folders, flags] = output.split("\n").map(Number);
     if (flags !== 194 * folders!) {
-      throw new SystemExit(`${flags} flags are saved`);
+      throw new SystemExit(
+        `${flags} flags in ${folders} folders, not 194 in each`,
+      );
     }
     const { results } = JSON.parse(await Deno.readTextFile(`${path}/times`));
     for (const { command, exit_codes: [code] } of results) {
-      // After a 404 curl ends with 22, and aria2c with 3.
+      // The exit status after a 404 is 22 for curl and 3 for aria2c.
       if (![0, 3, 22].includes(code)) throw new SystemExit(`${command} failed`);
     }
     return results.map(({ median }: { median: number }) => median);
@@ -152,7 +154,8 @@ async function main(): Promise<void> {
   if (hasNginx && installed("wrk")) {
     const rate = async (base: string) => {
       const wrk = ["wrk", "-t1", "-c30", "-d1s", `${base}/br/br.gif`];
-      return Number((await run(path, wrk)).match(/Requests\/sec: +(\S+)/)![1]);
+      const output = await runProgram(path, wrk);
+      return Number(output.match(/Requests\/sec: +(\S+)/)![1]);
     };
     const both = async () => [await rate(site(3)), await rate(local)];
     const [ours, theirs] = (await medians(both)).map(Math.round);
@@ -178,10 +181,10 @@ async function main(): Promise<void> {
   const ms = (time: number) => `${(1000 * time).toFixed(0)} ms`;
   const over = (least: number, time?: number) =>
     time ? (time / least).toFixed(2) : "";
+  const [start, least] = [ms(help), ms(empty)];
   console.log(
-    `\`flags2_asyncio.ts -h\` takes ${ms(help)}, an empty script ${
-      ms(empty)
-    }: ${over(empty, help)} times as long.\n`,
+    `\`flags2_asyncio.ts -h\` takes ${start}, an empty script ${least}:`,
+    `${over(empty, help)} times as long.\n`,
   );
   const delayed = times.slice(onLocal.length);
   const rows = onLocal.map(([name], i) => [

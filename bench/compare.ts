@@ -1,8 +1,7 @@
 /**
- * The chapter's race: the three scripts for all codes on the DELAY site, each in
- * a terminal, with their times as a table in Markdown and what they drew as a
- * film; then what a server sees of them, as lanes. This takes a minute, and needs
- * `script(1)` of util-linux.
+ * The chapter's race: the three scripts download all codes from DELAY in terminals.
+ * The times are a table in Markdown, the output is a film, and the requests are
+ * lanes. The race takes a minute and needs `script(1)` of util-linux.
  *
  * @module
  */
@@ -21,15 +20,15 @@ import {
 import { film, type Race } from "./film.ts";
 import { lanes, watch } from "./lanes.ts";
 
-/** The codes after which the sequential script is interrupted, as in the book. */
+/** The number of codes after which the sequential script is interrupted. */
 const ENOUGH = 26;
 
-/** The least seconds that so many codes take on DELAY. */
+/** Return the least seconds that a number of codes takes on DELAY. */
 export function floor(codes: number, connections: number): number {
   return Math.ceil(codes / connections) * SITES["DELAY"]!.delay;
 }
 
-/** A table in Markdown, words to the left and numbers to the right. */
+/** Format a table in Markdown; all columns but the first are aligned right. */
 export function markdown(head: string[], rows: string[][]): string {
   const widths = head.map((_, column) =>
     Math.max(...[head, ...rows].map((line) => line[column]!.length), 3)
@@ -46,10 +45,10 @@ export function markdown(head: string[], rows: string[][]): string {
   ).join("\n");
 }
 
-/** The times as text, each beside the floor and the first one. */
+/** Format the times of races, and compare each with the floor and the first race. */
 export function table(races: Race[]): string {
   let [note, first] = ["", 0];
-  const rows = races.map(({ of: [script, connections], report }) => {
+  const rows = races.map(({ setup: [script, connections], report }) => {
     const done = report.flags + report.notFound;
     const codes = done + report.notFinished;
     const least = floor(codes, connections);
@@ -73,18 +72,18 @@ export function table(races: Race[]): string {
 /**
  * Run a script in a pseudo-terminal, in a folder of its own.
  *
- * @param enough The codes after which it is interrupted with Ctrl-C.
+ * @param enough The number of codes after which Ctrl-C interrupts the script.
  * @param args The site and the codes.
- * @throws {SystemExit} When it fails, or does not get an answer for each code.
+ * @throws {SystemExit} If the script fails or counts an error.
  */
 export async function race(
-  of: Race["of"],
+  setup: Race["setup"],
   signal: AbortSignal,
   enough = Infinity,
   args: string[] = ["-s", "DELAY", "-e"],
 ): Promise<Race> {
   await using folder = new TemporaryFolder();
-  const [script, connections] = of;
+  const [script, connections] = setup;
   if (connections > 1) args = [...args, "-m", `${connections}`];
   const child = new Deno.Command("script", {
     args: ["-qefc", shellQuote(commandLine(script, args)), "/dev/null"],
@@ -107,7 +106,7 @@ export async function race(
     await keyboard.write(new TextEncoder().encode("\x03"));
   }
   const { code } = await child.status;
-  await keyboard.close().catch(() => {}); // Its reader has gone.
+  await keyboard.close().catch(() => {}); // The terminal may be closed.
   signal.throwIfAborted();
   const text = output.map(({ text }) => text).join("").replaceAll("\r\n", "\n");
   const report = parseReport(text);
@@ -115,13 +114,13 @@ export async function race(
     throw new SystemExit(`flags2_${script}.ts failed:\n${text}`);
   }
   const command = `deno run -A flags2_${script}.ts ${args.join(" ")}`;
-  return { of, command, output, report };
+  return { setup, command, output, report };
 }
 
 async function main(signal: AbortSignal): Promise<void> {
   const { port } = SITES["DELAY"]!;
   await using site = await startSite("DELAY", port, signal);
-  if (!site) console.error(`There is a server on port ${port} already.`);
+  if (!site) console.error(`Using the server that listens on port ${port}.`);
   const races = [
     await race(["sequential", 1], signal, ENOUGH),
     await race(["threadpool", 100], signal),

@@ -1,10 +1,9 @@
 /**
- * The chapter's film: the race of the scripts as an animated SVG, three
- * terminals with what the scripts drew there, when they drew it.
+ * The chapter's film: the race of the scripts as an animated SVG that shows three
+ * terminals in real time.
  *
- * What a terminal showed is a strip of screens, one below the other; CSS moves
- * the strip from one to the next. Without it, or for who prefers reduced motion,
- * the last screen stays.
+ * Each terminal is a strip of screens, one below the other, and CSS moves the strip.
+ * Without animation, or for readers who prefer reduced motion, the last screen stays.
  *
  * @module
  */
@@ -14,20 +13,20 @@ import { rect, svg, text } from "./svg.ts";
 
 /** A run of a script in a terminal of 80 columns. */
 export interface Race {
-  /** The script, and the requests that it may make at a time. */
-  of: [script: Script, connections: number];
-  /** The command, as one types it. */
+  /** The script and its number of connections. */
+  setup: [script: Script, connections: number];
+  /** The command that a reader types. */
   command: string;
-  /** What it wrote, each piece with the seconds after its start. */
+  /** The pieces of its output, with the seconds after its start. */
   output: { at: number; text: string }[];
   /** The numbers of its final report. */
   report: Report;
 }
 
-/** Seconds until the film starts again; what comes later is not in it. */
+/** Seconds until the film starts again; later output is not in the film. */
 const LENGTH = 16;
 
-/** A column of a terminal, and a line of it, in pixels. */
+/** The width of a column, the height of a line and the padding in pixels. */
 const [CELL, LINE, PADDING] = [8, 18, 12];
 const WIDTH = 80 * CELL + 2 * PADDING;
 
@@ -36,27 +35,24 @@ text { font: 13.3px ui-monospace, SFMono-Regular, Menlo, Consolas,
   "DejaVu Sans Mono", "Liberation Mono", monospace; }
 .screen { fill: var(--screen); stroke: var(--rim); rx: 6px; }`;
 
-/**
- * What the terminal showed after each piece of output, from the line of the bar
- * on: those above it stay the same.
- */
+/** Return the screens of a terminal, each from the line of the bar to the end. */
 export function screens(
   output: Race["output"],
 ): { at: number; lines: string[] }[] {
   let [shown, end] = ["", ""];
   return output.map(({ at, text }) => {
-    // A carriage return goes back, to draw the line anew.
+    // After a carriage return the line is drawn again.
     const added = text.replaceAll("\x1b[K", "").replaceAll("^C", "");
     shown = (shown + added).replaceAll("\r\n", "\n")
       .replace(/[^\n]*\r(?=[^\n])/g, "");
-    if (text.includes("^C")) end = "^C"; // It stays, although drawn over at once.
+    if (text.includes("^C")) end = "^C"; // The film keeps it on the line.
     const [, bar, rest = ""] = shown.trimEnd().match(/^(.*%\|.*)$([^]*)/m) ??
       [];
     return { at, lines: bar ? `${bar}${end}${rest}`.split("\n") : [] };
   }).filter(({ at, lines }) => lines.length > 0 && at < LENGTH);
 }
 
-/** The film, as text. */
+/** Return the film as an SVG file. */
 export function film(races: Race[]): string {
   const title =
     "676 codes, each answered 0.5 s late: what the terminal showed, in real time";
@@ -64,7 +60,7 @@ export function film(races: Race[]): string {
   const animations: string[] = [];
   const reports: string[] = [];
   let y = 34;
-  for (const { of: [script], command, output } of races) {
+  for (const { setup: [script], command, output } of races) {
     const strip = screens(output);
     const height = LINE * Math.max(...strip.map(({ lines }) => lines.length));
     const steps = [{ at: 0 }, ...strip].map(({ at }, i) =>
@@ -99,7 +95,7 @@ ${animations.join("\n")}
   return svg([WIDTH, y], [title, reports.join("\n")], style, elements);
 }
 
-/** A line of a terminal; the bar is drawn, as each font has other blocks. */
+/** Return a line of a terminal; the bar is drawn, because fonts differ in blocks. */
 function row(line: string, y: number): string {
   const [, before = line, bar = "", after = ""] =
     line.match(/^(.*%\|)([ ▏▎▍▌▋▊▉█]+)(\|.*)$/) ?? [];
@@ -110,7 +106,7 @@ function row(line: string, y: number): string {
       words(after, before.length + bar.length, y));
 }
 
-/** Text from a column on, as wide as its columns are in whatever font. */
+/** Return text from a column on, as wide as its columns in any font. */
 function words(line: string, column: number, y: number): string {
   const shown = line.trimStart();
   const x = CELL * (column + line.length - shown.length);

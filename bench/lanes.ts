@@ -1,6 +1,6 @@
 /**
- * The requests of the three styles, as a server sees them: a bar for each, on as
- * many lanes as requests are in flight, all runs on one axis of time.
+ * The requests of the three scripts as an SVG: each request is a bar on a lane, and a
+ * run has as many lanes as requests in flight. All runs have one axis of time.
  *
  * @module
  */
@@ -16,19 +16,19 @@ import {
 } from "./scripts.ts";
 import { rect, svg, text } from "./svg.ts";
 
-/** A run of a script, as its server saw it, and what `layOut` made of that. */
+/** A run of a script with the lanes that `layOut` gave to its requests. */
 export interface Run extends ReturnType<typeof layOut> {
   /** The script, its site and its number of connections. */
-  of: [script: Script, label: "DELAY" | "ERROR", connections: number];
+  setup: [script: Script, label: "DELAY" | "ERROR", connections: number];
 }
 
-/** Run a script for the first codes of all, on a site of its own, watched. */
+/** Run a script for the first of all codes, and watch the requests at its site. */
 export async function watch(
-  of: Run["of"],
+  setup: Run["setup"],
   signal: AbortSignal,
   codes = 26,
 ): Promise<Run> {
-  const [script, label, connections] = of;
+  const [script, label, connections] = setup;
   const port = freePort();
   await using _ = await startSite(label, port, signal);
   await using folder = new TemporaryFolder();
@@ -40,18 +40,18 @@ export async function watch(
   const { success } = await new Deno.Command(program!, options).output();
   signal.throwIfAborted();
   if (!success) throw new SystemExit(`flags2_${script}.ts failed`);
-  let told = "";
+  let received = "";
   for await (const chunk of body!.pipeThrough(new TextDecoderStream())) {
-    told += chunk;
-    const events = [...told.matchAll(/^data: ({"id".*)\n/gm)];
+    received += chunk;
+    const events = [...received.matchAll(/^data: ({"id".*)\n/gm)];
     if (events.length < 2 * codes) continue; // Two for each code.
-    return { of, ...layOut(events.map(([, json]) => JSON.parse(json!))) };
+    return { setup, ...layOut(events.map(([, json]) => JSON.parse(json!))) };
   }
-  throw new SystemExit("the site sent too few events");
+  throw new SystemExit("the site has ended the stream of events");
 }
 
-/** What can become of a request, and the words for that. */
-const FATES: [Kind, string][] = [
+/** The kinds of answers, and the words for them. */
+const KINDS: [Kind, string][] = [
   ["flag", "flags"],
   ["none", "not found"],
   ["error", "errors"],
@@ -74,7 +74,7 @@ rect.flag { fill: var(--flags); }
 rect.none { fill: var(--rim); }
 rect.error { fill: var(--errors); }`;
 
-/** Draw the runs as a picture. */
+/** Return the runs as an SVG file. */
 export function lanes(runs: Run[]): string {
   const title = "26 requests in three styles, as their server sees them";
   const key = "A bar is one request, from the question to the answer. Bars " +
@@ -87,7 +87,7 @@ export function lanes(runs: Run[]): string {
   for (const run of runs) {
     bars.push(
       `<text class="caption" x="${MARGIN}" y="${y + 16}">` +
-        `<tspan class="script">${run.of[0]}</tspan> ${caption(run)}</text>`,
+        `<tspan class="script">${run.setup[0]}</tspan> ${caption(run)}</text>`,
     );
     y += CAPTION;
     for (const bar of toBars(run.requests, lasted(run), scale, width)) {
@@ -106,12 +106,12 @@ export function lanes(runs: Run[]): string {
       text("tick", [x, y + 16], second ? `${second}` : "0 s");
   });
   const heading = text("title", [MARGIN, 22], title);
-  const legend = FATES.map(([kind, words], i) => {
-    const x = MARGIN + [0, 75, 175][i]!;
-    return barOf(kind, x, 50, 14) + text("ink", [x + 20, 62], words);
+  const legend = KINDS.map(([kind, words], i) => {
+    const x = MARGIN + [0, 70, 165][i]!;
+    return rect(kind, x, 52, 11, 11) + text("ink", [x + 17, 62], words);
   });
   const description = runs.map((run) =>
-    `${run.of[0]} ${caption(run)}. ${barsOf(run)}`
+    `${run.setup[0]} ${caption(run)}. ${barsOf(run)}`
   );
   return svg(
     [WIDTH, y + 26],
@@ -121,22 +121,15 @@ export function lanes(runs: Run[]): string {
   );
 }
 
-/** Draw a bar; two lines mark that of an error for readers without colours. */
-function barOf(kind: Kind, x: number, y: number, width: number): string {
-  const lines = kind === "error" ? [y + 2, y + LANE - 4] : [];
-  return rect(kind, x, y, width, LANE - 1) +
-    lines.map((line) => rect("ground", x, line, width, 1)).join("");
-}
-
-/** Return the milliseconds from the first question to the last answer. */
+/** Return the milliseconds from the first request to the last answer. */
 function lasted({ requests }: Run): number {
   return Math.max(...requests.map(({ to = 0 }) => to));
 }
 
-/** Describe a run: `on DELAY, 10 at a time: 1.59 s, 11 flags, 15 not found` */
+/** Return `on DELAY, 10 at a time: 1.59 s, 11 flags, 15 not found`. */
 function caption(run: Run): string {
-  const { of: [, label, connections], counts } = run;
-  const outcomes = FATES.map(([kind, words]) => {
+  const { setup: [, label, connections], counts } = run;
+  const outcomes = KINDS.map(([kind, words]) => {
     const n = counts[kind];
     return n && `${n} ${n === 1 ? words.replace(/s$/, "") : words}`;
   });
@@ -146,7 +139,7 @@ function caption(run: Run): string {
   }`;
 }
 
-/** Describe its lanes: `2 to 3 bars on each of 10 lanes.` */
+/** Return `10 lanes, 2 to 3 bars on each.` */
 function barsOf({ requests, lanes }: Run): string {
   const bars = Array<number>(lanes).fill(0);
   for (const { lane } of requests) bars[lane]!++;

@@ -1,6 +1,5 @@
 /**
- * The scripts as child processes: what the tests and the bench need of them.
- * Importing it does nothing.
+ * Command lines and reports of the scripts, for the tests and the bench.
  *
  * @module
  */
@@ -14,18 +13,19 @@ export const SCRIPTS = ["sequential", "threadpool", "asyncio"] as const;
 /** One of {@linkcode SCRIPTS}. */
 export type Script = typeof SCRIPTS[number];
 
-/** The ports that `freePort` has found, and how many of them it has returned. */
+/** The ports that `freePort` has found, and the number that it has returned. */
 const found: number[] = [];
 let returned = 0;
 
 /**
- * Return a port of 127.0.0.1 on which no program listens, another one each time.
- * It is a random one, so that other checkouts can run at the same time. It is
- * above 10080, which `fetch` refuses, and below the ports that the system gives
- * to outgoing connections.
+ * Return a port of 127.0.0.1 on which no program listens, a different one each time.
+ * Ports are random so that other copies of the project can run at the same time.
+ * Ports up to 10080 may be refused by `fetch`, and those from 32768 may be given to
+ * outgoing connections.
  */
 export function freePort(): number {
-  // A child process that is just starting may still hold the last ports found.
+  // A child process may hold a port until its program starts, so the function finds
+  // each port ten calls before it returns the port.
   while (found.length < returned + 10) {
     const port = 11_000 + Math.floor(19_000 * Math.random());
     if (found.includes(port)) continue;
@@ -46,12 +46,12 @@ export function withPorts(text: string, ports: readonly number[]): string {
   return text.replace(/\b800[123]\b/g, (port) => `${ports[+port - 8001]}`);
 }
 
-/** A folder that is gone when its `await using` block is left. */
+/** A folder that is removed at the end of its `await using` block. */
 export class TemporaryFolder implements AsyncDisposable {
-  /** Where it is. */
+  /** The path of the folder. */
   readonly path: string = Deno.makeTempDirSync({ prefix: "flags2_" });
 
-  /** What is in one of its folders, sorted; nothing when that is not there. */
+  /** Return the sorted names in a folder, or nothing if it does not exist. */
   async list(folder = "downloads"): Promise<string[]> {
     try {
       const entries = await Array.fromAsync(
@@ -64,24 +64,24 @@ export class TemporaryFolder implements AsyncDisposable {
     }
   }
 
-  /** Removes it, with all that is in it. */
+  /** Remove the folder with its content. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.path, { recursive: true });
   }
 }
 
-/** Where this code has @std from: JSR or a mirror of it; npm has no host. */
+/** The host of @std: JSR or a mirror of it; empty for npm. */
 const { host } = new URL(import.meta.resolve("@std/async/pool"));
 
-/** Options of `deno run` that take @std from there, too. */
+/** Options of `deno run` with which a script imports @std from the same host. */
 export const STD: string[] = host
   ? [`--import-map=${ROOT}/imports.jsr.json`, "--no-lock"]
   : ["--frozen"];
 
-/** `-P` imports from no mirror. */
+/** An option of `deno run`, because `-P` does not allow imports from a mirror. */
 const MIRROR = host && host !== "jsr.io" ? [`--allow-import=${host}`] : [];
 
-/** How to run a script. */
+/** Options of the command line of a script. */
 export interface ScriptOptions {
   /** Options of `deno run`. */
   permissions?: string[];
@@ -89,7 +89,7 @@ export interface ScriptOptions {
   root?: string;
 }
 
-/** The words of the command line that runs a script. */
+/** Return the words of the command line that runs a script. */
 export function commandLine(
   script: Script,
   args: string[],
@@ -106,7 +106,7 @@ export function commandLine(
   ];
 }
 
-/** Words as a POSIX shell reads them. */
+/** Quote words for a POSIX shell. */
 export function shellQuote(words: string[]): string {
   return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
@@ -128,7 +128,7 @@ export interface Report {
 /**
  * Read a final report.
  *
- * @throws {Error} When there is none.
+ * @throws {Error} If the text contains no report.
  */
 export function parseReport(stdout: string): Report {
   const [, report] = stdout.split(/^-{20}$/m);

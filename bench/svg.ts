@@ -1,11 +1,10 @@
 /**
- * What the two pictures are made of: text and rectangles, on a ground that is
- * light or dark as the reader's page is.
+ * Text and rectangles on a light or dark ground, as SVG.
  *
  * @module
  */
 
-/** The colours of GitHub's pages, where the pictures are mostly seen. */
+/** The colours of GitHub's pages, where most readers see the pictures. */
 const STYLE = `
 svg { --ground: #ffffff; --ink: #1f2328; --dim: #59636e; --rim: #d1d9e0;
   --screen: #f6f8fa; --flags: #1a7f37; --errors: #cf222e;
@@ -20,8 +19,8 @@ text { fill: var(--ink); }
 .dim { fill: var(--dim); }`;
 
 /**
- * A picture as an SVG file: its size in pixels, its title and description for who
- * does not see it, its own CSS, and its elements, one drawn over the other.
+ * Return a picture as an SVG file. It has a size in pixels, a title and a description
+ * for readers who cannot see it, its own CSS, and its elements in drawing order.
  */
 export function svg(
   [width, height]: [number, number],
@@ -39,7 +38,7 @@ ${elements.join("\n")}
 `;
 }
 
-/** A line of text of a CSS class; `more` are attributes. */
+/** Return a line of text with a CSS class; `more` are attributes. */
 export function text(
   name: string,
   [x, y]: [number, number],
@@ -50,7 +49,7 @@ export function text(
   return `<text class="${name}" ${at}${more}>${escaped(words)}</text>`;
 }
 
-/** A rectangle of a CSS class: its left, top, width and height. */
+/** Return a rectangle with a CSS class; `box` is its left, top, width and height. */
 export function rect(name: string, ...box: number[]): string {
   const [x, y, width, height] = box.map(round);
   return `<rect class="${name}" x="${x}" y="${y}" width="${width}" height="${height}"/>`;

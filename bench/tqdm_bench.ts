@@ -1,5 +1,5 @@
 /**
- * What `tqdm` takes of 1000 iterations: `deno bench bench/tqdm_bench.ts`.
+ * The cost of `tqdm` for 1000 iterations: `deno bench bench/tqdm_bench.ts`.
  *
  * @module
  */

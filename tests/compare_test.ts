@@ -17,7 +17,7 @@ describe("the comparison", () => {
     ] as const).map(([script, connections, done, elapsed]): Race => {
       const counts = { flags: 1, notFound: done - 1, notFinished: 676 - done };
       const report = { ...counts, errors: 0, elapsed };
-      return { of: [script, connections], command: "", output: [], report };
+      return { setup: [script, connections], command: "", output: [], report };
     });
     const text = `\
 | script     | codes | connections |  elapsed |    floor | elapsed / floor | faster |

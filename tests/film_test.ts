@@ -7,7 +7,7 @@ import { layOut, toBars } from "../site/lanes.js";
 import type { LiveEvent } from "../site/live.ts";
 
 const race: Race = {
-  of: ["asyncio", 5],
+  setup: ["asyncio", 5],
   command: "deno run -A flags2_asyncio.ts a < b",
   output: [
     { at: 0.1, text: "DELAY site: http://localhost:8002/flags\r\n" },
@@ -179,7 +179,7 @@ describe("the lanes", () => {
       ["br", 2, 3, 200],
       ["br", 4, 10_000, 200],
     ]));
-    const svg = lanes([{ of: ["asyncio", "ERROR", 1], ...run }]);
+    const svg = lanes([{ setup: ["asyncio", "ERROR", 1], ...run }]);
     const bars = svg.matchAll(/class="(\w+)" x="(\S+)" y="94" width="(\S+)"/g);
     assertEquals(
       Array.from(bars, ([, ...bar]) => bar.join(" ")),
