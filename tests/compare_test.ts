@@ -10,7 +10,7 @@ import { has, itInTerminal } from "./testing.ts";
 const { signal } = new AbortController();
 
 describe("the comparison", () => {
-  it("scales a time by rounds, in a table that deno fmt leaves as it is", async () => {
+  it("extrapolates a time by rounds in a table that deno fmt accepts", async () => {
     const races = ([
       ["sequential", 1, 26, 13.26],
       ["asyncio", 100, 676, 3.6],
@@ -33,11 +33,11 @@ sequential extrapolated from 26 codes`;
     assertEquals(await has(Deno.execPath(), ...check), true);
   });
 
-  itInTerminal("interrupts a script, and has what it drew", async () => {
+  itInTerminal("interrupts a script and records its output", async () => {
     await using site = await siteAtFreePort("DELAY");
     const args = ["-s", site.url, "a"];
-    const { command, output, report } = //
-      await race(["threadpool", 2], signal, 3, args);
+    const run = await race(["threadpool", 2], signal, 3, args);
+    const { command, output, report } = run;
     const { flags, notFound, notFinished, elapsed } = report;
     const done = flags + notFound;
     assert(done >= 3 && done + notFinished === 26, JSON.stringify(report));
@@ -50,7 +50,7 @@ sequential extrapolated from 26 codes`;
     assertEquals(lines.at(-1), `Elapsed time: ${elapsed.toFixed(2)}s`);
   });
 
-  itInTerminal("fails when a script has errors", async () => {
+  itInTerminal("fails if a script counts errors", async () => {
     const broken = () => new Response(null, { status: 500 });
     await using server = Deno.serve({ port: 0, onListen() {} }, broken);
     const args = ["-s", `http://localhost:${server.addr.port}`, "br"];
@@ -60,7 +60,7 @@ sequential extrapolated from 26 codes`;
 });
 
 describe("the bench", () => {
-  it("takes the middle of nine, each measured in its turn", async () => {
+  it("returns the medians of nine measurements", async () => {
     const left = [9, 1, 8, 2, 7, 3, 6, 4, 5];
     const measure = () => Promise.resolve([left[0]!, 100 - left.shift()!]);
     assertEquals(await medians(measure), [5, 95]);

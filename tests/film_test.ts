@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { film, type Race, screens } from "../bench/film.ts";
-import { ROOT } from "../bench/scripts.ts";
 import { lanes, watch } from "../bench/lanes.ts";
 import { layOut, toBars } from "../site/lanes.js";
 import type { LiveEvent } from "../site/live.ts";
@@ -35,7 +34,7 @@ function assertWellFormed(svg: string): void {
 }
 
 describe("the film", () => {
-  it("has what the terminal showed in 16 s, from the bar on, when it did", () => {
+  it("shows the bar and the lines after it, within 16 seconds", () => {
     const bar = " 75%|███ | 3/4 [00:01<00:00, 3.00it/s]";
     const late = { at: 16, text: "\r100%|████| 4/4\x1b[K" };
     assertEquals(screens([...race.output, late]), [
@@ -48,7 +47,7 @@ describe("the film", () => {
 
   const svg = film([race]);
 
-  it("moves from screen to screen, each where its time is", () => {
+  it("moves to each screen at its time", () => {
     const steps = svg.matchAll(/([\d.]+)% { transform: translateY\((.*?)px\)/g);
     assertEquals(Array.from(steps, ([, at, y]) => `${at}% ${y}`), [
       "0.00% 54",
@@ -64,7 +63,7 @@ describe("the film", () => {
     );
   });
 
-  it("stands at the last screen for who prefers reduced motion", () => {
+  it("shows the last screen under prefers-reduced-motion", () => {
     const [still, moving, elements] = svg
       .split(/@media \(prefers-reduced-motion: no-preference\) |<\/style>/);
     assertMatch(moving!, /{ animation: asyncio 16s step-end infinite; }/);
@@ -75,7 +74,7 @@ describe("the film", () => {
     );
   });
 
-  it("is well-formed, and tells the end to who does not see it", () => {
+  it("is well-formed, and its description contains the reports", () => {
     assertWellFormed(svg);
     assertMatch(svg, /flags2_asyncio\.ts a &lt; b 4 flags &amp; more<\/desc>/);
   });
@@ -92,7 +91,7 @@ function eventsOf(
 }
 
 describe("the layout", () => {
-  it("has a lane for each request in flight, and fills them in turn", () => {
+  it("puts each request on the next free lane", () => {
     const events = eventsOf([
       ["aa", 1000, 1020, 503],
       ["ab", 1010, 1510, 404],
@@ -129,7 +128,7 @@ describe("the layout", () => {
       .map(({ left, right }) => [left, right]);
   }
 
-  it("covers no bar, however short", () => {
+  it("leaves every bar visible, even a short one", () => {
     assertEquals(edges([[0, 1], [2, 3], [4, 100]], 100), [
       [0, 3],
       [4, 7],
@@ -142,7 +141,7 @@ describe("the layout", () => {
     ]);
   });
 
-  it("has room for 676 bars on the lane of a telephone", () => {
+  it("fits 676 bars on one lane of a telephone", () => {
     const times = Array.from({ length: 676 }, (_, i): [number, number] => [
       i + (i > 600 ? 1000 : 0),
       i + (i > 600 ? 1000 : 0) + 0.5,
@@ -157,7 +156,7 @@ describe("the layout", () => {
 });
 
 describe("the lanes", () => {
-  it("show a real run, each request once, no more at a time than -m", async () => {
+  it("show each request of a real run once, on as many lanes as -m", async () => {
     const { signal } = new AbortController();
     const run = await watch(["threadpool", "DELAY", 3], signal, 7);
     const codes = run.requests.map(({ cc }) => cc).sort();
@@ -173,7 +172,7 @@ describe("the lanes", () => {
     for (const cc of codes) assert(svg.includes(`>${cc.toUpperCase()}</text>`));
   });
 
-  it("show what was answered at once, too", () => {
+  it("show requests that were answered at once", () => {
     const run = layOut(eventsOf([
       ["br", 0, 1, 500],
       ["br", 2, 3, 200],
@@ -187,11 +186,3 @@ describe("the lanes", () => {
     );
   });
 });
-
-for (const name of ["race.svg", "lanes.svg"]) {
-  it(`docs/${name} is well-formed and has less than 100 KB`, async () => {
-    const svg = await Deno.readTextFile(`${ROOT}/docs/${name}`);
-    assertWellFormed(svg);
-    assert(svg.length < 100_000, `${svg.length}`);
-  });
-}

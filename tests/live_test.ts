@@ -123,7 +123,7 @@ describe("the events of a site", () => {
     assert(end!.at - begin!.at > 45, `${begin!.at} to ${end!.at}`);
   });
 
-  it("report once that a client gave up, also before anyone watches", async () => {
+  it("report an aborted request once, even before a watcher arrives", async () => {
     using late = heldTimers();
     using _site = serve({ lateShare: 1, delay: LONG });
     const given = new AbortController();
@@ -138,7 +138,7 @@ describe("the events of a site", () => {
     await watcher.tells("br br=0 us us=200");
   });
 
-  it("are those of flags only; late watchers get the picture so far", async () => {
+  it("report only requests for flags, and late watchers get all of them", async () => {
     using _site = serve({});
     for (const path of ["/", "/page/br.gif", "/flags/br/metadata.json"]) {
       assertEquals(await get(path), 200);
@@ -154,7 +154,7 @@ describe("the events of a site", () => {
     await first.tells("br br=200 us us=200");
   });
 
-  it("begin a picture with each run, and not within a run", async () => {
+  it("begin a new picture with each run, but not within a run", async () => {
     using late = heldTimers();
     // Of this seed, the answers for US are late.
     using _site = serve({ lateShare: 0.5, delay: LONG, seed: 2 });
@@ -187,7 +187,7 @@ describe("the events of a site", () => {
     ]);
   });
 
-  it("are sent at once when nothing is in flight any more", async () => {
+  it("are sent at once when no request is in flight", async () => {
     using _site = serve({});
     using watcher = await watching();
     await delay(50);
@@ -215,7 +215,7 @@ describe("the events of a site", () => {
 });
 
 describe("the page of a site", () => {
-  it("is at /, /flags and /flags/, and loads nothing from elsewhere", async () => {
+  it("is at /, /flags and /flags/, and loads only files of the site", async () => {
     using _site = serve({});
     const loaded = async (path: string, pattern: RegExp) => {
       const response = await fetch(url + path);
@@ -237,7 +237,7 @@ describe("the page of a site", () => {
     ]);
   });
 
-  it("describes the site, and is never late and never fails", async () => {
+  it("describes the site, is never late and never fails", async () => {
     const atOnce = "Most answers are sent before the next request arrives, " +
       "so fewer requests are in flight than -m allows.";
     const sites: [Partial<Site>, string][] = [
@@ -265,7 +265,7 @@ describe("the page of a site", () => {
     }
   });
 
-  it("knows the three sites, and the countries that have a name", async () => {
+  it("knows the names of the three sites and of the countries", async () => {
     await using copy = await projectAtFreePorts();
     const metadata = (cc: string) => `${copy.path}/flags/${cc}/metadata.json`;
     for (const cc of ["ad", "ae"]) await Deno.remove(metadata(cc));
@@ -287,7 +287,7 @@ describe("the page of a site", () => {
 });
 
 const chromium = await findChromium();
-const inChromium = itIf(chromium !== undefined, "Chromium");
+const itInChromium = itIf(chromium !== undefined, "Chromium");
 
 type Shown = {
   site: string;
@@ -322,8 +322,8 @@ const SHOWN = `(() => {
   };
 })()`;
 
-describe("the page of a site, in Chromium,", () => {
-  inChromium("explains itself before the first request", async () => {
+describe("the page of a site in Chromium", () => {
+  itInChromium("explains itself before the first request", async () => {
     using _site = serve({});
     await using page = await openPage(chromium!, url);
     const text = await page.until<string>(
@@ -350,7 +350,7 @@ describe("the page of a site, in Chromium,", () => {
     assertEquals(page.errors, []);
   });
 
-  inChromium("shows each run, and a site that goes and comes", async () => {
+  itInChromium("shows each run and a site that starts again", async () => {
     using _site = serve({
       errorShare: 0.25,
       lateShare: 0.75,
@@ -373,7 +373,9 @@ describe("the page of a site, in Chromium,", () => {
       await using folder = new TemporaryFolder();
       const most = script === "sequential" ? 1 : 10;
       const args = `-s ${url}/flags -t 60 -m 10 -l ${2 * most + 2} a`;
-      const running = runScript(script, args.split(" "), { cwd: folder.path });
+      const running = runScript(script, args.split(" "), {
+        cwd: folder.path,
+      });
       const isMost = count(most, "most at once", most);
       await shown(`${says("Requests are arriving.")} && ${isMost}`);
       late.letGo();
