@@ -120,7 +120,6 @@ describe("a Future", () => {
       [running(() => result), 'finished returned { status: "ok", cc: "BR" }'],
       [running(() => "x\ny"), 'finished returned "x\\ny"'],
       [running(() => fail("FlagError")), "finished raised FlagError"],
-      [running(() => fail("no constructor")), "finished raised object"],
       [running(() => ({ [custom]: fail })), "finished returned object"],
       [raising(7), "finished raised 7"],
       [aborted(), "cancelled"],
@@ -292,8 +291,6 @@ describe("ThreadPoolExecutor", () => {
     ["DOMException", DOMException, "TimeoutError: too late", {}],
     ["read-only", ReadOnlyError, "Error", { status: 2 }],
     ["no class", Error, "Nameless: 7 is not a class", {}],
-    ["no constructor", Error, "Error: odd", {}],
-    ["hidden name", Error, "Hidden: odd", {}],
   ];
   it("throws the errors of its threads with their classes and fields", async () => {
     await using executor = pool(1);
@@ -315,9 +312,7 @@ describe("ThreadPoolExecutor", () => {
     const classes = [one, two, cause].map((error) => error.constructor);
     assertEquals(classes, [FlagError, TypeError, FlagError]);
     assertEquals(await failure("a word"), "a word");
-    for (const what of ["function", "symbol", "revoked"]) {
-      assert(await failure(what) instanceof Error, what);
-    }
+    assert(await failure("function") instanceof Error);
     assertEquals((await failure("unreadable")).message, "");
     assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
   });

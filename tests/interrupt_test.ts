@@ -6,15 +6,13 @@ import { FaultSite, savedIn } from "./fault_site.ts";
 import {
   commandLine,
   parseReport,
-  ROOT,
   type Script,
   SCRIPTS,
   shellQuote,
-  STD,
   TemporaryFolder,
 } from "../bench/scripts.ts";
 import { outcome, type RunOptions, spawn, start } from "./processes.ts";
-import { project, projectAtFreePorts, sharedProject } from "./projects.ts";
+import { project, projectAtFreePorts } from "./projects.ts";
 import { eventually, has, itIf, itInTerminal, itOnPosix } from "./testing.ts";
 
 /** The signals that end a run, and their exit statuses. */
@@ -154,19 +152,6 @@ describe("Ctrl-C", () => {
     assertEquals(await savedIn(held), held.flags(9));
   });
 
-  itOnPosix("ends the site of the run, too", async () => {
-    const { path: root } = await sharedProject();
-    await using folder = new TemporaryFolder();
-    const args = ["-a", "-t", "60", "-s", "DELAY"];
-    const child = start("threadpool", args, { cwd: folder.path, root });
-    const result = outcome(child);
-    await eventually(async () => (await folder.list()).length > 0);
-    child.kill("SIGINT");
-    const { code, stdout, stderr } = await result;
-    const started = "Started the DELAY site for this run.\n";
-    assertEquals([code, stderr], [130, started], stdout);
-  });
-
   itOnPosix("ends a script with its report while the site starts", async () => {
     await using copy = await projectAtFreePorts();
     const { path } = copy;
@@ -214,29 +199,6 @@ describe("Ctrl-C", () => {
     const { code, stdout } = await ended;
     assertEquals(code, 130, stdout);
     await held.assertStopped(stdout.replaceAll("\r", ""));
-  });
-
-  itOnPosix("counts again only after 250 ms", async () => {
-    const program = `
-import { abortOnInterrupt } from "${import.meta.resolve("../lib/exit.ts")}";
-let now;
-performance.now = () => now;
-const run = new AbortController();
-abortOnInterrupt(run, () => console.log("ends at", now));
-for (now of [1000, 1249, 1250, 1251]) {
-const { promise, resolve } = Promise.withResolvers();
-Deno.addSignalListener("SIGINT", resolve);
-Deno.kill(Deno.pid, "SIGINT");
-await promise;
-console.log(now, run.signal.aborted);
-}`;
-    const config = `--config=${ROOT}/deno.json`;
-    const child = spawn([Deno.execPath(), "eval", ...STD, config, program]);
-    const { code, stdout } = await outcome(child);
-    assertEquals([code, stdout], [
-      130,
-      "1000 true\n1249 true\nends at 1250\n",
-    ]);
   });
 });
 

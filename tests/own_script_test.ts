@@ -149,7 +149,7 @@ export function fail() {
 `;
 
 describe("a pool in a reader's own script", () => {
-  it("fails at once with a hint if it is at top level or called there", async () => {
+  it("fails at once with a hint outside if (import.meta.main)", async () => {
     const atTop = `const executor = new ThreadPoolExecutor({ maxWorkers: 2 });
 for await (const n of executor.map(square, [1, 2, 3])) console.log(n);`;
     const called = `async function main() {
@@ -159,12 +159,18 @@ for await (const n of executor.map(square, [1, 2, 3])) console.log(n);`;
   for await (const call of asCompleted(calls)) call.result();
 }
 main();`;
-    for (const text of [atTop, called]) {
-      const { code, stderr } = await runOwn({ path: cwd }, HEAD + text);
+    const inMain = `import { main } from "./flags2_common.ts";
+main(async () => {
+  await using executor = new ThreadPoolExecutor({ maxWorkers: 1 });
+  await executor.map(square, [1]).next();
+}, 1, 1);`;
+    for (const text of [atTop, called, inMain]) {
+      const args = ["-s", "http://localhost"];
+      const { code, stderr } = await runOwn({ path: cwd }, HEAD + text, args);
       assertEquals(code, 1);
       assertMatch(
         stderr,
-        /^error: .*under if \(import\.meta\.main\): /,
+        /^(error:|\*{3}) .*put this under if \(import\.meta\.main\)/,
       );
     }
   });

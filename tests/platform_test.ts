@@ -3,36 +3,19 @@ import { describe, it } from "@std/testing/bdd";
 import { commandLine, ROOT, STD, TemporaryFolder } from "../bench/scripts.ts";
 import { outcome, runScript, spawn } from "./processes.ts";
 import { projectAtFreePorts, serve, sharedProject } from "./projects.ts";
-import { has, itIf } from "./testing.ts";
+import { itIf } from "./testing.ts";
 
-const itInClone = itIf(
-  await has("git", "-C", ROOT, "rev-parse", "HEAD"),
-  "git and a clone",
-);
-
-describe("the project", () => {
-  it("runs beside the package.json of npm install deno", async () => {
-    await using folder = await projectAtFreePorts();
-    const { path } = folder;
-    await Deno.mkdir(`${path}/node_modules/deno`, { recursive: true });
-    const text = '{ "dependencies": { "deno": "^2.9.6" } }\n';
-    await Deno.writeTextFile(`${path}/package.json`, text);
-    // The runtime adds the package.json to the lock, so the lock is not frozen.
-    const words = commandLine("threadpool", ["br"], { root: path })
-      .filter((word) => word !== "--frozen");
-    const { code, stderr } = await outcome(spawn(words, { cwd: path }));
-    assertEquals([code, await folder.list()], [0, ["br.gif"]], stderr);
-  });
-
-  itInClone("is formatted in a clone with core.autocrlf", async () => {
-    await using folder = new TemporaryFolder();
-    const path = `${folder.path}/clone`;
-    const words = ["clone", "-q", "-c", "core.autocrlf=true", ROOT, path];
-    assertEquals(await has("git", ...words), true);
-    const check = [Deno.execPath(), "fmt", "--check", "--quiet"];
-    const { code, stderr } = await outcome(spawn(check, { cwd: path }));
-    assertEquals(code, 0, stderr);
-  });
+it("a script runs beside the package.json of npm install deno", async () => {
+  await using folder = await projectAtFreePorts();
+  const { path } = folder;
+  await Deno.mkdir(`${path}/node_modules/deno`, { recursive: true });
+  const text = '{ "dependencies": { "deno": "^2.9.6" } }\n';
+  await Deno.writeTextFile(`${path}/package.json`, text);
+  // The runtime adds the package.json to the lock, so the lock is not frozen.
+  const words = commandLine("threadpool", ["br"], { root: path })
+    .filter((word) => word !== "--frozen");
+  const { code, stderr } = await outcome(spawn(words, { cwd: path }));
+  assertEquals([code, await folder.list()], [0, ["br.gif"]], stderr);
 });
 
 const imports = (file: string): Record<string, string> =>

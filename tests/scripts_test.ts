@@ -83,7 +83,6 @@ import { downloadMany as sequential } from "./flags2_sequential.ts";
 import { downloadMany as threadpool } from "./flags2_threadpool.ts";
 import { downloadMany as asyncio } from "./flags2_asyncio.ts";
 import { SystemExit } from "./lib/exit.ts";
-import { ThreadPoolExecutor } from "./lib/futures.ts";
 const { Counter, downloadOne, main } = common;
 `;
 
@@ -162,22 +161,6 @@ for (const style of [sequential, threadpool, asyncio]) {
     assertEquals(printed, [...counters, ...counters, ...counters]);
     const saved = ["br.gif", "cn.gif", "in.gif", "us.gif"];
     assertEquals(await copy.list("called/downloads"), saved);
-  });
-
-  it("fails with a hint if it calls main on a thread", async () => {
-    const { code, stderr } = await runOwn(
-      await sharedProject(),
-      `${HEAD}
-export const hang = () => new Promise(() => {});
-main(async () => {
-  const module = import.meta.url;
-  await using executor = new ThreadPoolExecutor({ maxWorkers: 1, module });
-  await executor.map(hang, [1]).next();
-}, 1, 1);`,
-      ["-s", "http://localhost"],
-    );
-    assertEquals(code, 1);
-    assertMatch(stderr, /^\*{3} .*under if \(import.meta.main\).*\n$/);
   });
 
   const none = /will be used\.\n$/;

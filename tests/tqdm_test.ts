@@ -182,13 +182,6 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
     others.return();
   });
 
-  it("draws nothing in a window that is one column wide", () => {
-    const output = new Screen(1);
-    using _ = windowOf(output);
-    assertEquals([...tqdm([1, 2], { output })], [1, 2]);
-    assertEquals(output.drawings, []);
-  });
-
   itInTerminal("fits a real window that is resized", async () => {
     const loop = `${IMPORT}
 const resize = { args: ["cols", "50"], stdin: "inherit" };
