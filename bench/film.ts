@@ -15,11 +15,9 @@ import { rect, svg, text } from "./svg.ts";
 export interface Race {
   /** The script and its number of connections. */
   setup: [script: Script, connections: number];
-  /** The command that a reader types. */
   command: string;
   /** The pieces of its output, with the seconds after its start. */
   output: { at: number; text: string }[];
-  /** The numbers of its final report. */
   report: Report;
 }
 

@@ -4,7 +4,6 @@
  * @module
  */
 
-/** The project's folder. */
 export const ROOT: string = import.meta.dirname!.replace(/[\\/]bench$/, "");
 
 /** The scripts, without `flags2_` and `.ts`. */
@@ -48,7 +47,6 @@ export function withPorts(text: string, ports: readonly number[]): string {
 
 /** A folder that is removed at the end of its `await using` block. */
 export class TemporaryFolder implements AsyncDisposable {
-  /** The path of the folder. */
   readonly path: string = Deno.makeTempDirSync({ prefix: "flags2_" });
 
   /** Return the sorted names in a folder, or nothing if it does not exist. */
@@ -64,7 +62,6 @@ export class TemporaryFolder implements AsyncDisposable {
     }
   }
 
-  /** Remove the folder with its content. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.path, { recursive: true });
   }
@@ -111,17 +108,12 @@ export function shellQuote(words: string[]): string {
   return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
 
-/** The numbers of a final report. */
+/** The numbers of a final report; the elapsed time is in seconds. */
 export interface Report {
-  /** Flags downloaded. */
   flags: number;
-  /** Codes not found. */
   notFound: number;
-  /** Errors. */
   errors: number;
-  /** Codes not finished. */
   notFinished: number;
-  /** Seconds. */
   elapsed: number;
 }
 

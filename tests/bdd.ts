@@ -19,12 +19,10 @@ export function describe(name: string, body: () => void): void {
   names = outer;
 }
 
-/** Register a test. */
 export function it(name: string, test: Test): void {
   register(name, test, false);
 }
 
-/** Register a test that does not run on this machine. */
 it.skip = (name: string, test: Test): void => register(name, test, true);
 
 function register(name: string, fn: Test, ignore: boolean): void {

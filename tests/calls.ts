@@ -62,7 +62,6 @@ export function fail(what: string): never {
   throw ERRORS[what] ? ERRORS[what]() : what;
 }
 
-/** Return the sum of two numbers. */
 export function add(a: number, b: number): number {
   return a + b;
 }
@@ -104,7 +103,6 @@ export async function initialize(...args: unknown[]): Promise<unknown> {
   return () => {};
 }
 
-/** Return the arguments of {@linkcode initialize}. */
 export function initialArguments(): unknown[] {
   return initial.map((arg) => arg instanceof AbortSignal ? arg.aborted : arg);
 }

@@ -11,7 +11,6 @@ import { constants, deflateRawSync, gzipSync } from "node:zlib";
 import { freePort, type TemporaryFolder } from "../bench/scripts.ts";
 import { eventually } from "./testing.ts";
 
-/** The name of a fault. */
 export type Fault = keyof typeof FAULTS;
 
 /** A request: is it the first for its code, or a later one on its connection? */
@@ -26,7 +25,6 @@ type Part = string | Uint8Array | typeof CLOSE;
 /** An answer to every request, or a function that makes one. */
 type Answer = Part[] | ((request: Request) => Part[] | AsyncIterable<Part>);
 
-/** A megabyte. */
 const ZEROS = new Uint8Array(2 ** 20);
 
 function latin1(text: string): Uint8Array<ArrayBuffer> {
@@ -261,7 +259,6 @@ export class FaultSite implements AsyncDisposable {
     await eventually(() => this.requests.length >= n);
   }
 
-  /** Close the port and every connection. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#close();
     await Promise.all(this.#pending);

@@ -15,15 +15,13 @@ import {
   TemporaryFolder,
 } from "../bench/scripts.ts";
 
-/** The time limit of a child process. */
 interface Limit {
-  /** Seconds after which the process is killed; by default 30. */
+  /** Seconds after which a child process is killed; by default 30. */
   limit?: number | undefined;
 }
 
 /** Options of a script that runs as a child process. */
 export interface RunOptions extends ScriptOptions, Limit {
-  /** The current directory. */
   cwd: string;
   /** Environment variables, in addition to those of the tests. */
   env?: Record<string, string>;
@@ -31,15 +29,11 @@ export interface RunOptions extends ScriptOptions, Limit {
   within?: readonly string[];
 }
 
-/** The exit status of a program, its output and its final report. */
+/** The exit status, the output and the final report of a program. */
 export interface Outcome {
-  /** The exit status. */
   code: number;
-  /** The text on standard output. */
   stdout: string;
-  /** The text on standard error. */
   stderr: string;
-  /** The final report in `stdout`; reading it throws if there is none. */
   readonly report: Report;
 }
 
@@ -59,7 +53,6 @@ export function spawn(
   return child;
 }
 
-/** Start a script as a child process. */
 export function start(
   script: Script,
   args: string[],
@@ -84,7 +77,6 @@ export async function runScript(
   return Object.assign(await outcome(child), { saved: await folder.list() });
 }
 
-/** Wait for the end of a child process. */
 export async function outcome(child: Deno.ChildProcess): Promise<Outcome> {
   const output = await child.output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -31,10 +31,8 @@ export class TlsSite implements AsyncDisposable {
   readonly #outer = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #connections: Deno.Conn[] = [];
   readonly #pending: Promise<unknown>[];
-  /** Base URL. */
   readonly url = `https://127.0.0.1:${this.#outer.addr.port}/flags`;
 
-  /** Start the server. */
   constructor(
     secrets: Deno.TlsCertifiedKeyPem,
     protocol: "http/1.1" | "h2",
@@ -65,7 +63,6 @@ export class TlsSite implements AsyncDisposable {
     }
   }
 
-  /** Close the port and every connection. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#outer.close();
     this.#inner.close();
@@ -138,7 +135,6 @@ export function http2(
     await send(SETTINGS, 0, 0, []);
     let bytes: number[] = [];
     let requests = 0;
-    /** Read some bytes. */
     const read = async (length: number) => {
       const chunk = new Uint8Array(4096);
       while (bytes.length < length) {
