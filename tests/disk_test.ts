@@ -88,12 +88,10 @@ describe("a run requests nothing and reports one line", () => {
   }
 
   it("when downloads is a file or a broken link", async () => {
-    await refused(
-      "Not a directory",
-      (path) => Deno.writeTextFileSync(path, ""),
-    );
+    const why = "Not a directory";
+    await refused(why, (path) => Deno.writeTextFileSync(path, ""));
     if (Deno.build.os === "windows") return;
-    await refused("Not a directory", (path) => Deno.symlinkSync("none", path));
+    await refused(why, (path) => Deno.symlinkSync("none", path));
   });
 
   itUnprivileged("when downloads cannot be written or listed", async () => {

@@ -38,9 +38,8 @@ function rows(section: string): number[] {
 /** Return the callouts in the comments of some code, sorted. */
 function callouts(code: string): number[] {
   const found = code.matchAll(/\/\/((?: \(\d+\))+)$/gm);
-  return sorted(
-    [...found].flatMap(([, row]) => row!.match(/\d+/g)!.map(Number)),
-  );
+  const numbers = [...found].flatMap(([, row]) => row!.match(/\d+/g)!);
+  return sorted(numbers.map(Number));
 }
 
 describe("the guides", () => {
@@ -61,10 +60,7 @@ describe("the guides", () => {
       const source = await read(script!);
       for (const part of code) {
         const line = part.split("\n").find((it) => !source.includes(it));
-        assert(
-          `\n${source}`.includes(`\n${part}`),
-          `not in ${script}: ${line}`,
-        );
+        assert(`\n${source}`.includes(`\n${part}`), `new line: ${line}`);
         assertMatch(part, /^(export|import) [^]*\n}\n$/);
       }
       assertEquals(callouts(code.join("")), callouts(source));
@@ -209,9 +205,7 @@ describe("a command of the README or the guide", () => {
   });
 
   itOnPosix("counts a timeout, but stops at a disk error (3)", async () => {
-    const [counted, remove, make, pool, sequential, again] = commands(
-      "### 3.",
-    );
+    const [counted, remove, make, pool, sequential, again] = commands("### 3.");
     const { code, report } = await type(counted!);
     assertEquals([code, report.errors], [0, 2]);
     for (const command of [remove, make]) await type(command!);

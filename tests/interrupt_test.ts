@@ -34,7 +34,7 @@ const read = (path: string) => Deno.readTextFile(path).catch(() => "");
 function kill(pid: number, signal: Deno.Signal): void {
   try {
     Deno.kill(pid, signal);
-  } catch { /* It has just ended. */ }
+  } catch { /* The process has ended. */ }
 }
 
 /** Return the words that run a line of a shell in a terminal. */
@@ -51,14 +51,10 @@ class Held extends TemporaryFolder {
   }
 
   /** Start a program, and wait until the site has received its requests. */
-  async start(
-    words: string[],
-    requests = 14,
-    stdin: "null" | "piped" = "null",
-  ) {
+  async start(words: string[], count = 14, stdin: "null" | "piped" = "null") {
     const child = spawn(words, { cwd: this.path, stdin });
     const ended = outcome(child);
-    await this.site.received(requests);
+    await this.site.received(count);
     return { child, ended };
   }
 

@@ -34,15 +34,12 @@ for (const { name, text } of SCRIPTS) {
 const home = Deno.makeTempDirSync({ prefix: "flags2_" });
 addEventListener("unload", () => Deno.removeSync(home, { recursive: true }));
 await Deno.mkdir(`${home}/bin`);
-await Deno.writeTextFile(
-  `${home}/bin/deno`,
-  `#!/bin/sh
+const shim = `#!/bin/sh
 [ "$1 $2" != "run -P" ] || { shift 2; set -- ${shellQuote(RUN_P)} "$@"; }
 [ "$1" != test ] || { shift; set -- test --no-check "$@"; }
 HOME="$CACHED" exec ${shellQuote([DENO!])} "$@"
-`,
-  { mode: 0o755 },
-);
+`;
+await Deno.writeTextFile(`${home}/bin/deno`, shim, { mode: 0o755 });
 const env = {
   CACHED: Deno.env.get("HOME") ?? "",
   HOME: home,
@@ -168,10 +165,8 @@ main(async () => {
       const args = ["-s", "http://localhost"];
       const { code, stderr } = await runOwn({ path: cwd }, HEAD + text, args);
       assertEquals(code, 1);
-      assertMatch(
-        stderr,
-        /^(error:|\*{3}) .*put this under if \(import\.meta\.main\)/,
-      );
+      const hint = "put this under if (import.meta.main): ";
+      assert(/^(error:|\*{3}) /.test(stderr) && stderr.includes(hint), stderr);
     }
   });
 
@@ -193,7 +188,7 @@ if (import.meta.main) {
   await using executor = new ThreadPoolExecutor({ maxWorkers: 2 });
   console.log(await Array.fromAsync(executor.map(square, [2, 3], [50, 0])));
   await executor.map(fail, [7]).next().catch(({ name }) => console.log(name));
-    // The program is busy, but each death must be reported.
+  // The program is busy, but each death must be reported.
   const word = new Int32Array(new SharedArrayBuffer(4));
   const naps = setInterval(() => Atomics.wait(word, 0, 0, 40), 50);
   for (const how of ["close", "exit", "throw", "throw", "reject", "reject"]) {

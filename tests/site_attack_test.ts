@@ -113,10 +113,9 @@ describe("a site under attack", () => {
     const site = await start(port, within);
     const connections: Deno.Conn[] = [];
     for (let i = 0; i < 200; i++) {
-      await Deno.connect({ hostname, port }).then(
-        (connection) => connections.push(connection),
-        () => {}, // The site cannot accept this connection.
-      );
+      const connected = Deno.connect({ hostname, port });
+      // The site cannot accept all of them.
+      await connected.then((it) => connections.push(it), () => {});
     }
     await delay(200);
     for (const connection of connections) connection.close();

@@ -39,22 +39,15 @@ describe("the output", () => {
   });
 
   it("quotes words with spaces and control characters", () => {
-    const words = [
-      "국기",
-      "zm.gif?",
-      "fig\u202e",
-      "a b",
-      'a\n"\x9b',
-      "x".repeat(99),
-    ];
-    const quoted = [
-      "국기",
-      "zm.gif?",
-      '"fig\\u202e"',
-      '"a b"',
-      '"a\\n\\"\\u009b"',
-    ];
-    assertEquals(words.map(quote), [...quoted, `${"x".repeat(40)}…`]);
+    const table = [
+      ["국기", "국기"],
+      ["zm.gif?", "zm.gif?"],
+      ["fig\u202e", '"fig\\u202e"'],
+      ["a b", '"a b"'],
+      ['a\n"\x9b', '"a\\n\\"\\u009b"'],
+      ["x".repeat(99), `${"x".repeat(40)}…`],
+    ] as const;
+    for (const [word, quoted] of table) assertEquals(quote(word), quoted);
   });
 });
 
