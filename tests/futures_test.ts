@@ -198,16 +198,6 @@ describe("asCompleted", () => {
 });
 
 describe("ThreadPoolExecutor", () => {
-  it("runs a function on another thread and returns its future at once", async () => {
-    await using executor = pool(1);
-    const future = executor.submit(whichThread, 1);
-    assertEquals(future.done, false);
-    for await (const done of asCompleted([future])) {
-      assert(done === future);
-    }
-    assert(future.result() !== await whichThread(1));
-  });
-
   it("runs maxWorkers calls at a time, on at most four threads", async () => {
     const cores = Math.min(navigator.hardwareConcurrency, 4);
     for (const maxWorkers of [1, 2, 7, 30]) {
