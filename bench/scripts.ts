@@ -123,21 +123,16 @@ export interface Report {
  * @throws {Error} If the text contains no report.
  */
 export function parseReport(stdout: string): Report {
-  const [, report] = stdout.split(/^-{20}$/m);
-  const number = (pattern: RegExp) => {
-    const [, digits] = report?.match(pattern) ?? [];
-    return digits === undefined ? undefined : Number(digits);
-  };
-  const flags = number(/^(\d+) flags? downloaded\.$/m);
-  const elapsed = number(/^Elapsed time: (\d+\.\d\d)s$/m);
-  if (flags === undefined || elapsed === undefined) {
+  const [, report = ""] = stdout.split(/^-{20}$/m);
+  if (!/^\d+ flags? downloaded\.$[^]*^Elapsed time: \d/m.test(report)) {
     throw new Error(`no report in ${JSON.stringify(stdout)}`);
   }
+  const number = (pattern: RegExp) => Number(report.match(pattern)?.[1] ?? 0);
   return {
-    flags,
-    notFound: number(/^(\d+) not found\.$/m) ?? 0,
-    errors: number(/^(\d+) errors?\.$/m) ?? 0,
-    notFinished: number(/^(\d+) not finished\.$/m) ?? 0,
-    elapsed,
+    flags: number(/^(\d+) flags? downloaded\.$/m),
+    notFound: number(/^(\d+) not found\.$/m),
+    errors: number(/^(\d+) errors?\.$/m),
+    notFinished: number(/^(\d+) not finished\.$/m),
+    elapsed: number(/^Elapsed time: (\d+\.\d\d)s$/m),
   };
 }

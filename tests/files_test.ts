@@ -56,7 +56,7 @@ describe("a flag", () => {
     assertEquals(await folder.list("."), ["br.gif"]);
   });
 
-  it("that cannot be written leaves no file, and an error with its name", async () => {
+  it("that cannot be written leaves no file and throws an error with its path", async () => {
     await using folder = await folderOf({ [CN]: 0 });
     for (const path of [`${folder.path}/${CN}`, `${folder.path}/no/br.gif`]) {
       const write = () => writeAtomically(path, new Uint8Array(), "a1");
@@ -102,10 +102,14 @@ describe("isWholeGif", () => {
   const table: [image: string, isWhole: boolean, what: string][] = [
     [`${head}${screen}${image}${data};`, true, "one image"],
     [`GIF87a${screen}${image}${data};`, true, "an image of an older version"],
-    [`${head}${screen};`, false, "no image"],
+    [`${head}${screen};`, false, "a file without an image"],
     [`${head}${screen}!\x01\x02;;\0${image}${data};`, true, "an extension"],
-    [`${head}${screen}${image}${data};\0\0more`, true, "bytes after the end"],
-    [`${head}${screen}${image}${data}`, false, "no trailer"],
+    [
+      `${head}${screen}${image}${data};\0\0more`,
+      true,
+      "a file with bytes after its end",
+    ],
+    [`${head}${screen}${image}${data}`, false, "a file without a trailer"],
     [`${head}${screen}${image}\x02\x02L;`, false, "a block cut off at a `;`"],
     [`${head}${screen}!\x01\x7f;`, false, "an extension cut off"],
     [`${head}${screen}?`, false, "an unknown block"],

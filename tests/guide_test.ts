@@ -160,7 +160,7 @@ describe("a command of the README or the guide", () => {
     await Promise.all(scripts.map(check));
   });
 
-  itOnPosix("downloads 43 flags, or serves a site (README)", async () => {
+  itOnPosix("runs a script or serves a site", async () => {
     const typed = blocks(README, "console").map((it) => it.trimEnd())
       .filter((it) => it.startsWith("deno "));
     const [pool, serve] = typed;

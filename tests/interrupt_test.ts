@@ -114,7 +114,7 @@ for (const [i, script] of SCRIPTS.entries()) {
 }
 
 describe("Ctrl-C", () => {
-  itInTerminal("ends a script at once when it comes again", async () => {
+  itInTerminal("ends a script at once the second time", async () => {
     await using copy = await project();
     // The disk hangs when a file exists: flags are written but not renamed.
     const hang = `const { rename: move } = Deno;

@@ -63,7 +63,7 @@ describe("formatMeter", () => {
     ["", 1, 2, 2, 0],
   ];
   for (const [text, n, total, elapsed = 0, columns] of table) {
-    it(`returns ${text} for ${[n, total, elapsed, columns]}`, () => {
+    it(`returns "${text}" for ${[n, total, elapsed, columns]}`, () => {
       const meter = { n, total, elapsed, columns };
       assertEquals(formatMeter(meter), text);
       const ascii = text.replaceAll("█", "#").replace(/[▋▊]/, " ");
