@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-// This import is not in deno.json, because every run fetches what is there.
+// This import is not in deno.json, because a run fetches all imports there.
 import fc from "npm:fast-check@4.10.2";
 import { type Args, processArgs, SERVERS } from "../flags2_common.ts";
 import { UsageError } from "../lib/argparse.ts";
@@ -23,7 +23,7 @@ const word = fc.oneof(
     unit: fc.constantFrom(..."-=aehlmstv0123456789.abz_–"),
     maxLength: 8,
   }),
-  // Any characters; fast-check's own unit for them takes 2 s to prepare.
+  // fast-check's own unit for any characters needs 2 s to prepare.
   fc.string({ unit: fc.nat(0x10ffff).map(toCharacter), maxLength: 12 }),
   fc.string({ unit: fc.constantFrom("\ud800", "\udc00", "\x1b[", "\n", "\0") }),
   fc.string({ minLength: 500, maxLength: 900 }),

@@ -16,7 +16,7 @@ export type Fault = keyof typeof FAULTS;
 /** A request: is it the first for its code, or a later one on its connection? */
 type Request = { cc: string; isFirst: boolean; isAgain: boolean };
 
-/** Ends the connection; without it the client may use the connection again. */
+/** Ends the connection; otherwise the client may use the connection again. */
 const CLOSE = null;
 
 /** A part of an answer: text in Latin-1, or bytes. */

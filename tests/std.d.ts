@@ -1,4 +1,4 @@
-/** Types of what tests use of @std, as JSR has them: see lib/std.d.ts. */
+/** Types of the parts of @std that only the tests use; see lib/std.d.ts. */
 
 declare module "@std/assert*" {
   // deno-lint-ignore no-explicit-any
