@@ -1,24 +1,20 @@
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
-import { freePort, ROOT, STD } from "../bench/scripts.ts";
+import { STD } from "../bench/scripts.ts";
 import { outcome, spawn } from "./processes.ts";
+import { sharedProject } from "./projects.ts";
 import { eventually, itOnLinux } from "./testing.ts";
 
 const HOST = "HTTP/1.1\r\nHost: localhost\r\n";
 const hostname = "127.0.0.1";
 
-/** Start the LOCAL site in a process of its own. */
-async function start(port: number, within: string[] = []) {
-  const url = (name: string) => new URL(`../site/${name}`, import.meta.url);
-  const program = `import { serveSite } from "${url("serve.ts")}";
-import { SITES } from "${url("sites.ts")}";
-// Opens a pipe for signals now, because Deno cannot do so without files.
-Deno.addSignalListener("SIGTERM", Deno.exit);
-serveSite({ ...SITES.LOCAL, port: ${port} });`;
-  const config = `--config=${ROOT}/deno.json`;
-  const words = [Deno.execPath(), "eval", ...STD, config, program];
-  const site = spawn([...within, ...words], { limit: 300 });
+const { path, ports: [port, second] } = await sharedProject();
+
+/** Start a site of a copy of the project. */
+async function start(label: string, port: number, within: string[] = []) {
+  const words = ["run", "-A", ...STD, `${path}/site/serve.ts`, label];
+  const site = spawn([...within, Deno.execPath(), ...words], { limit: 300 });
   await eventually(() => lengthOfFlag(port));
   return site;
 }
@@ -29,8 +25,7 @@ const lengthOfFlag = (port: number) =>
     headers: { connection: "close" },
   }).then(async (answer) => (await answer.bytes()).length, () => 0);
 
-const port = freePort();
-const site = await start(port);
+const site = await start("LOCAL", port);
 addEventListener("unload", () => site.kill());
 
 let stderr = "";
@@ -108,18 +103,17 @@ describe("a site under attack", () => {
   });
 
   itOnLinux("still serves after it ran out of open files", async () => {
-    const port = freePort();
     const within = ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh"];
-    const site = await start(port, within);
+    const site = await start("DELAY", second, within);
     const connections: Deno.Conn[] = [];
     for (let i = 0; i < 200; i++) {
-      const connected = Deno.connect({ hostname, port });
+      const connected = Deno.connect({ hostname, port: second });
       // The site cannot accept all of them.
       await connected.then((it) => connections.push(it), () => {});
     }
     await delay(200);
     for (const connection of connections) connection.close();
-    assertEquals(await eventually(() => lengthOfFlag(port)), 3402);
+    assertEquals(await eventually(() => lengthOfFlag(second)), 3402);
     site.kill();
     assertEquals((await outcome(site)).stderr, "");
   });
