@@ -107,8 +107,8 @@ export function lanes(runs: Run[]): string {
   });
   const heading = text("title", [MARGIN, 22], title);
   const legend = KINDS.map(([kind, words], i) => {
-    const x = MARGIN + [0, 70, 165][i]!;
-    return rect(kind, x, 52, 11, 11) + text("ink", [x + 17, 62], words);
+    const x = MARGIN + [0, 75, 175][i]!;
+    return barOf(kind, x, 50, 14) + text("ink", [x + 20, 62], words);
   });
   const description = runs.map((run) =>
     `${run.setup[0]} ${caption(run)}. ${barsOf(run)}`
@@ -119,6 +119,13 @@ export function lanes(runs: Run[]): string {
     STYLE,
     [heading, text("dim", [MARGIN, 42], key), ...legend, ...axis, ...bars],
   );
+}
+
+/** Draw a bar; two lines mark that of an error for readers without colours. */
+function barOf(kind: Kind, x: number, y: number, width: number): string {
+  const lines = kind === "error" ? [y + 2, y + LANE - 4] : [];
+  return rect(kind, x, y, width, LANE - 1) +
+    lines.map((line) => rect("ground", x, line, width, 1)).join("");
 }
 
 /** Return the milliseconds from the first request to the last answer. */

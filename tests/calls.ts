@@ -52,7 +52,17 @@ const ERRORS: Record<string, () => unknown> = {
   },
   "read-only": () => new ReadOnlyError(),
   "no class": () => new Nameless("7 is not a class"),
+  "no constructor": () =>
+    Object.assign(new Error("odd"), { constructor: undefined }),
+  "hidden name": () =>
+    Object.defineProperty(new Error("odd"), "name", { value: "Hidden" }),
   function: () => () => 1,
+  symbol: () => Symbol("odd"),
+  revoked: () => {
+    const { proxy, revoke } = Proxy.revocable(new Error(), {});
+    revoke();
+    return proxy;
+  },
   unreadable: () =>
     Object.defineProperty(new Error(), "message", { get: () => fail("x") }),
 };

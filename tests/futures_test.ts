@@ -246,8 +246,9 @@ describe("ThreadPoolExecutor", () => {
     ];
     for (const other of others) {
       const call = () => executor.submit<[number], unknown>(other, 1);
-      const why = `this ${other.name || other} is not exported by ${module}: ` +
-        "export it there, or give the pool";
+      const why =
+        `the function ${other.name || other} is not exported by ${module}: ` +
+        "export it there, or set the option";
       await assertRejects(() => resultOf(call()), TypeError, why);
     }
   });
@@ -276,6 +277,8 @@ describe("ThreadPoolExecutor", () => {
     ["DOMException", DOMException, "TimeoutError: too late", {}],
     ["read-only", ReadOnlyError, "Error", { status: 2 }],
     ["no class", Error, "Nameless: 7 is not a class", {}],
+    ["no constructor", Error, "Error: odd", { constructor: undefined }],
+    ["hidden name", Error, "Hidden: odd", {}],
   ];
   it("throws the errors of its threads with their classes and fields", async () => {
     await using executor = pool(1);
@@ -294,7 +297,9 @@ describe("ThreadPoolExecutor", () => {
     const classes = [one, two, cause].map((error) => error.constructor);
     assertEquals(classes, [FlagError, TypeError, FlagError]);
     assertEquals(await failure("a word"), "a word");
-    assert(await failure("function") instanceof Error);
+    for (const what of ["function", "symbol", "revoked"]) {
+      assert(await failure(what) instanceof Error, what);
+    }
     assertEquals((await failure("unreadable")).message, "");
     assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
   });
@@ -307,6 +312,23 @@ describe("ThreadPoolExecutor", () => {
       await assertRejects(() => resultOf<unknown>(call), DOMException);
     }
     assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
+  });
+
+  it("starts no further thread once an initializer has failed", async () => {
+    let threads = 0;
+    class CountedWorker extends Worker {
+      constructor(...args: ConstructorParameters<typeof Worker>) {
+        super(...args);
+        threads++;
+      }
+    }
+    using _ = replaced(globalThis, "Worker", CountedWorker);
+    await using executor = pool(4, { initializer: fail, initargs: ["word"] });
+    const calls = Array.from(Array(50), () => executor.submit(add, 1, 2));
+    for await (const call of asCompleted(calls)) {
+      assertThrows(() => call.result(), BrokenThreadPool);
+    }
+    assert(threads <= 4, `${threads} threads`);
   });
 
   it("calls the initializer on each thread with its arguments and a signal", async () => {

@@ -6,9 +6,11 @@ import { FaultSite, savedIn } from "./fault_site.ts";
 import {
   commandLine,
   parseReport,
+  ROOT,
   type Script,
   SCRIPTS,
   shellQuote,
+  STD,
   TemporaryFolder,
 } from "../bench/scripts.ts";
 import { outcome, type RunOptions, spawn, start } from "./processes.ts";
@@ -114,6 +116,27 @@ for (const [i, script] of SCRIPTS.entries()) {
 }
 
 describe("Ctrl-C", () => {
+  itOnPosix("counts as one signal within 250 ms", async () => {
+    const program = `
+import { abortOnInterrupt } from "${import.meta.resolve("../lib/exit.ts")}";
+let now;
+performance.now = () => now;
+const run = new AbortController();
+abortOnInterrupt(run, () => console.log("ends at", now));
+for (now of [1000, 1249, 1250, 1251]) {
+  const { promise, resolve } = Promise.withResolvers();
+  Deno.addSignalListener("SIGINT", resolve);
+  Deno.kill(Deno.pid, "SIGINT");
+  await promise;
+  console.log(now, run.signal.aborted);
+}`;
+    const config = `--config=${ROOT}/deno.json`;
+    const child = spawn([Deno.execPath(), "eval", ...STD, config, program]);
+    const { code, stdout } = await outcome(child);
+    const expected = "1000 true\n1249 true\nends at 1250\n";
+    assertEquals([code, stdout], [130, expected]);
+  });
+
   itInTerminal("ends a script at once the second time", async () => {
     await using copy = await project();
     // The disk hangs when a file exists: flags are written but not renamed.

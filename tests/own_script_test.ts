@@ -165,7 +165,7 @@ main(async () => {
       const args = ["-s", "http://localhost"];
       const { code, stderr } = await runOwn({ path: cwd }, HEAD + text, args);
       assertEquals(code, 1);
-      const hint = "put this under if (import.meta.main): ";
+      const hint = "under if (import.meta.main): ";
       assert(/^(error:|\*{3}) /.test(stderr) && stderr.includes(hint), stderr);
     }
   });
@@ -183,6 +183,7 @@ async function main() {
   }
   const call = executor.submit(square, 3, 300);
   call.addDoneCallback(() => console.log(call));
+  new ThreadPoolExecutor({ maxWorkers: 1 }).submit(square, () => {});
 }
 if (import.meta.main) {
   await using executor = new ThreadPoolExecutor({ maxWorkers: 2 });

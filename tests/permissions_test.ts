@@ -1,9 +1,12 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { ROOT, TemporaryFolder } from "../bench/scripts.ts";
-import { runScript, terminal } from "./processes.ts";
+import { cp } from "node:fs/promises";
+import { ROOT, SCRIPTS, STD, TemporaryFolder } from "../bench/scripts.ts";
+import { outcome, runScript, spawn, terminal } from "./processes.ts";
 import { sharedProject } from "./projects.ts";
-import { itInTerminal } from "./testing.ts";
+import { itIf, itInTerminal, itOnLinux } from "./testing.ts";
+
+const itWithNpm = itIf(STD[0] === "--frozen", "npm's @std");
 
 /** Return the permissions that a run with a site at this port needs. */
 function options(port: number, root: string, cwd: string, without = "") {
@@ -29,6 +32,34 @@ it("a script needs no other permissions than those of deno.json", async () => {
     permissions: options(ports[0], path, folder.path),
   });
   assertEquals([code, report.flags], [0, 20], stderr);
+});
+
+describe("with -A, a script", () => {
+  itOnLinux("runs in a folder under /dev", async () => {
+    const { path } = await sharedProject();
+    const shell = 'cd "$(mktemp -d -p /dev/shm)" && "$@"; status=$?; ' +
+      'rm -r "$PWD"; exit $status';
+    const options = { root: path, within: ["sh", "-c", shell, "sh"] };
+    for (const script of SCRIPTS) {
+      const { code, stderr } = await runScript(script, ["br"], options);
+      assertEquals(code, 0, stderr);
+    }
+  });
+
+  itWithNpm("runs as a member of a workspace", async () => {
+    await using folder = new TemporaryFolder();
+    const { path } = await sharedProject();
+    const cwd = `${folder.path}/flags2`;
+    await cp(path, cwd, { recursive: true });
+    const config = JSON.stringify({ workspace: ["./flags2"] });
+    await Deno.writeTextFile(`${folder.path}/deno.json`, config);
+    for (const script of SCRIPTS) {
+      // A workspace has its own lock, which the first run writes.
+      const words = [Deno.execPath(), "run", "-A", `flags2_${script}.ts`, "br"];
+      const { code, stderr } = await outcome(spawn(words, { cwd }));
+      assertEquals(code, 0, stderr);
+    }
+  });
 });
 
 describe("a script that lacks a permission", () => {

@@ -74,7 +74,10 @@ Deno.connect = async (options) => {
   itWithHosts("reports that localhost is another address", async () => {
     const { path } = await sharedProject();
     const table = [
-      ["127.0.0.2 localhost", "localhost does not resolve to 127.0.0.1 or [::1]: "],
+      [
+        "127.0.0.2 localhost",
+        "localhost does not resolve to 127.0.0.1 or [::1]: ",
+      ],
       ["127.0.0.1 nowhere", "localhost cannot be reached: "],
     ] as const;
     for (const [hosts, message] of table) {
