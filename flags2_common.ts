@@ -184,7 +184,7 @@ export function finalReport(
 
 const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
-/** Expand the arguments to country codes, sorted and unique; a letter means 26 codes. */
+/** Expand the arguments to sorted, unique country codes; a letter means 26 codes. */
 export function expandCcArgs(
   everyCc: boolean,
   allCc: boolean,

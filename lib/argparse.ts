@@ -44,7 +44,7 @@ export type Parsed<T extends Record<string, Option>> =
 export interface Program {
   /** The text below the usage line. */
   description: string;
-  /** The words that are not options: their name, their type and the text of the help. */
+  /** The words that are not options: their name, type and text of the help. */
   positional: { metavar: string; type: Type<string>; help: string };
 }
 
@@ -201,7 +201,7 @@ export function oneOf(choices: readonly string[]): Type<string> {
   return { rule: `one of ${choices.join(", ")}`, read };
 }
 
-/** Return a type that also accepts the URL of a folder, and removes slashes at its end. */
+/** Return a type that also accepts the URL of a folder, without slashes at its end. */
 export function urlOr({ rule, read }: Type<string>): Type<string> {
   const readUrl = (word: string) => {
     const { origin, pathname, href = "" } = URL.parse(word) ?? {};

@@ -11,7 +11,7 @@ import { colored, isTerminal, showLine } from "./terminal.ts";
 /** The signals that end a run, with their exit statuses: 128 plus the number. */
 const EXIT_STATUS = { HUP: 129, INT: 130, QUIT: 131, TERM: 143, BREAK: 149 };
 
-/** Python's `SystemExit`: ends the program with an exit status and a message, if any. */
+/** Python's `SystemExit`: ends the program with an exit status and any message. */
 export class SystemExit extends Error {
   /** The exit status is 1 by default. */
   constructor(message: string, readonly exitStatus = 1) {

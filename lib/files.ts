@@ -11,8 +11,8 @@ const temporaryName = (path: string, runId: string) =>
   `${path}.${runId}.${crypto.randomUUID()}.tmp`;
 
 /**
- * Make a folder, see that files can be written and listed there, and remove the
- * unfinished files that ended processes have left.
+ * Make a folder, check that files can be written and listed there, and remove temporary
+ * files that are more than a day old.
  *
  * @throws {Error} What the disk reports, with the name of the folder.
  */

@@ -101,7 +101,7 @@ export class Future<R> {
  * Yield futures in the order of their completion, each one once. Cancelled futures
  * are skipped. (Python yields them, and their results throw.)
  *
- * @param futures Futures, or an asynchronous iterable that yields them as they are done.
+ * @param futures Futures, or an asynchronous iterable of futures that are done.
  */
 export async function* asCompleted<F extends Future<unknown>>(
   futures: Iterable<F> | AsyncIterable<F>,
@@ -152,7 +152,7 @@ type Calls = Map<number, PromiseWithResolvers<unknown>>;
 // deno-lint-ignore no-explicit-any
 type Exports = Record<string, any>;
 
-/** Break the pool of a thread that may not do this, and return the error to throw. */
+/** Break the pool of a thread that calls `main` or makes a pool; return the error. */
 export function refuseOnThread(): Error {
   const why = "call main() and create pools under if (import.meta.main): " +
     "each thread imports this module, too";
@@ -170,7 +170,7 @@ export function refuseOnThread(): Error {
  * busy, up to four but not more than the machine has cores. Threads inherit the
  * permissions of the process, and each imports the module for itself. A pool for
  * functions of the main module therefore belongs under `if (import.meta.main)`. Idle
- * threads end after 100 ms: a pool that is not closed lets the program end.
+ * threads end after 100 ms, so an open pool does not keep the program alive.
  *
  * @example
  * ```ts
@@ -196,7 +196,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   #calls = 0;
 
   /**
-   * Create a pool; calls start its threads. A thread of the same module may not.
+   * Create a pool; calls start its threads. Threads of its module must not create one.
    * @throws {RangeError} If `maxWorkers` is not a whole number >= 1.
    */
   constructor(options: ThreadPoolOptions) {
@@ -338,7 +338,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     };
     thread.onerror = (event) => {
       event.preventDefault();
-      // Without a file name, worker.ts could not be loaded: no thread would start.
+      // No file name means that worker.ts could not be loaded: no thread can start.
       this.#end(thread, event.message, event.filename === "");
     };
     if (signal?.aborted) thread.postMessage({});

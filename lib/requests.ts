@@ -42,8 +42,8 @@ export interface RequestOptions {
 }
 
 /**
- * Matches the errors of `fetch` once a connection was made, and resets by a server that
- * is shutting down (by number, because the system's texts are localized).
+ * Matches errors of `fetch` after a connection was made, and resets by a server that is
+ * shutting down. (Resets go by number, because the system's texts are localized.)
  */
 const LOST =
   /^(fetch failed|error sending)(?!.*client error \(Connect\))|\(os error (54|104|1005[34])\)$/s;

@@ -1,7 +1,7 @@
 /**
  * Types of the @std functions in use, because the npm mirror contains only JavaScript.
- * deno.json names this file. The `*` makes a declaration a fallback: with @std from JSR,
- * JSR's types are used.
+ * deno.json names this file. The `*` makes a declaration a fallback: with @std from
+ * JSR, JSR's types are used.
  */
 
 declare module "@std/async/delay*" {

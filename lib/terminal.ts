@@ -35,7 +35,7 @@ export function colored(
 }
 
 /**
- * Make a word of a user or a server fit for a message of one line. A long word is cut,
+ * Make a word of the command line fit for a message of one line. A long word is cut,
  * and a word with spaces or control characters becomes a JSON string.
  */
 export function quote(word: string): string {

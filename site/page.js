@@ -23,7 +23,7 @@ const SHAPES = {
   gone: [[0, 0.1], [0.9, 1]],
 };
 
-/** Pixels: of a lane at most, of all lanes at most, of the line of seconds. */
+/** Pixels: the most for a lane and for all lanes, and the height of the time axis. */
 const [LANE, LANES, AXIS] = [26, 364, 20];
 
 /** Milliseconds without an event after which a run is done. */

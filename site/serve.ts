@@ -22,7 +22,7 @@ import { FLAGS, readCodes, type Site, SITES, urlOf } from "./sites.ts";
 const ERRORS = [500, 501, 502, 503];
 const FLAG = /^\/flags\/(([a-z]{2})\/(?:\2\.gif|metadata\.json))(?:\?|$)/;
 
-/** Milliseconds that the clients of a site have to read their last answers. */
+/** Milliseconds for the clients of a site to read their last answers. */
 const PATIENCE = 500;
 
 const servers: Promise<void>[] = [];
