@@ -74,7 +74,8 @@ function newRun(id = ""): Omit<Run, "restartServer"> {
 export const run: Run = {
   ...newRun(),
   // Only during `main`, because `main` ends the sites that it starts.
-  restartServer: async (url) => !!run.id && await ensureSite(url, run.signal),
+  restartServer: async (url, request) =>
+    !!run.id && await ensureSite(url, run.signal, request),
 };
 
 /** Initialize a thread: its `run` gets the process's state and a signal of the pool. */

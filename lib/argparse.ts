@@ -120,7 +120,11 @@ export class ArgumentParser<const T extends Record<string, Option>> {
       "--": true,
       unknown: (arg, option) => !option || !unknown.push(arg),
     });
-    if (read["help"]!.includes(true)) return { ...this.parse([]), help: true };
+    const letters = this.#options.map(([, { flag }]) => flag[1]).join("");
+    const asksHelp = new RegExp(`^(--help|-[${letters}]*h[${letters}]*)$`);
+    if (options.some((arg) => asksHelp.test(arg))) {
+      return { ...this.parse([]), help: true };
+    }
     if (unknown[0]) throw new UsageError(`unknown option ${quote(unknown[0])}`);
     const parsed: Record<string, unknown> = {};
     for (const [name, { flag, type, default: absent }] of this.#options) {

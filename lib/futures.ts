@@ -328,7 +328,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     this.#threads.set(thread, calls);
     this.#endWhenIdle(); // The call may have arguments that cannot be copied.
     thread.onmessage = async ({ data }: MessageEvent<Answer>) => {
-      const { id = NaN, value, thrown, why, isBroken } = data;
+      const { id = NaN, value, thrown, why, isBroken } = data ?? {};
       if (why) return this.#end(thread, why, isBroken);
       const call = calls.get(id);
       calls.delete(id);
@@ -373,7 +373,7 @@ function rebuild(copy: Copy, exports: Exports): unknown {
     ? []
     // A clone has no stack of its own, which would hide the thread's.
     : structuredClone(new Error());
-  Object.setPrototypeOf(rebuilt, Class.prototype);
+  Object.setPrototypeOf(rebuilt, Class.prototype ?? Error.prototype);
   for (const [key, part] of Object.entries(fields)) {
     const value = rebuild(part, exports);
     const enumerable = !/^(name|message|stack|cause|errors)$/.test(key);

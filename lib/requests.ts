@@ -38,7 +38,7 @@ export interface RequestOptions {
   /** Aborts the request. */
   signal: AbortSignal;
   /** Called if a connection is refused; resolves to true if a server listens now. */
-  restartServer?: (url: string) => Promise<boolean>;
+  restartServer?: (url: string, signal: AbortSignal) => Promise<boolean>;
 }
 
 /**
@@ -47,6 +47,9 @@ export interface RequestOptions {
  */
 const LOST =
   /^(fetch failed|error sending)(?!.*client error \(Connect\))|\(os error (54|104|1005[34])\)$/s;
+
+/** Matches the error of a refused connection, and its URL, which may be redirected. */
+const REFUSED = / for url \((\S+)\): .*\(os error (?:61|111|10061)\)/s;
 
 /** The most tries, and the most bytes of a body, decoded. */
 const MAX_TRIES = 3, MAX_BYTES = 16 * 1024 * 1024;
@@ -96,7 +99,7 @@ async function fetchWithRetries(
   { restartServer }: RequestOptions,
   signal: AbortSignal,
 ): Promise<Response> {
-  for (let tries = 1;;) {
+  for (let tries = 1, refusals = 0;;) {
     const ownConnection = { poolMaxIdlePerHost: 0 };
     using client = tries > 1 ? Deno.createHttpClient(ownConnection) : null;
     try {
@@ -105,10 +108,12 @@ async function fetchWithRetries(
       await response.body?.cancel();
     } catch (error) {
       const said = `${(error as Error).message} ${reasonOf(error)}`;
-      const isRefused = /\(os error (61|111|10061)\)/.test(said);
-      if (isRefused && await restartServer?.(url)) await delay(20);
-      else if (signal.aborted || !LOST.test(said)) throw error;
-      else if (tries++ === MAX_TRIES) throw error;
+      const [, refused] = said.match(REFUSED) ?? [];
+      const mayRetry = refused
+        ? refusals++ < 10 && await restartServer?.(refused, signal)
+        : LOST.test(said) && tries++ < MAX_TRIES;
+      if (signal.aborted || !mayRetry) throw error;
+      if (refused) await delay(20);
     }
   }
 }

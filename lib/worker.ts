@@ -61,22 +61,23 @@ thread.onmessage = async ({ data }: MessageEvent<Call>) => {
       if (isInitial) {
         post({ why: `the initializer failed: ${error}`, isBroken: true });
       } else post({ id, thrown: copyOf(error) });
-    } catch (why) { // It cannot be copied, or not even be read.
-      post({ id, thrown: { value: new Error(`${why}`) } });
+    } catch { // It cannot be copied, or not even be read.
+      const thrown = { value: new Error("a thread threw an odd value") };
+      post({ id, thrown });
     }
   }
 };
 
-function copyOf(thrown: unknown, depth = 0): Copy {
+function copyOf(thrown: unknown, outer: unknown[] = []): Copy {
   const hasParts = thrown instanceof Error || Array.isArray(thrown);
-  // An error may be its own cause.
-  if (!hasParts || depth > 8) return { value: structuredClone(thrown) };
+  if (!hasParts) return { value: structuredClone(thrown) };
+  if (outer.includes(thrown)) throw new Error("an error is its own cause");
   const fields: Record<string, Copy> = {};
   const hidden = ["name", "message", "stack", "cause", "errors"];
   for (const key of [...hidden, ...Object.keys(thrown)]) {
     try {
       const value = (thrown as unknown as Exports)[key];
-      if (key in thrown) fields[key] = copyOf(value, depth + 1);
+      if (key in thrown) fields[key] = copyOf(value, [...outer, thrown]);
     } catch { /* A field that cannot be copied is left out. */ }
   }
   const { name: className = "" } = thrown.constructor ?? {};

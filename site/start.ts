@@ -4,6 +4,7 @@
  * @module
  */
 
+import { delay } from "@std/async/delay";
 import { SystemExit } from "../lib/exit.ts";
 import { ThreadPoolExecutor } from "../lib/futures.ts";
 import { requirePermissions } from "../lib/permissions.ts";
@@ -14,7 +15,7 @@ import { ROOT, SITES, urlOf } from "./sites.ts";
 const PATIENCE = 0.3;
 
 let started = new AsyncDisposableStack();
-let starting: Promise<boolean> | undefined;
+let starting: Promise<void> | undefined;
 
 /** End the sites that {@linkcode ensureSite} has started on this thread. */
 export async function endSites(): Promise<void> {
@@ -25,39 +26,58 @@ export async function endSites(): Promise<void> {
 }
 
 /**
- * Start the built-in site of a URL, unless a server listens there. A site ends with
- * the run that has started it; requests that are refused then call this again.
+ * Start the built-in site of a URL, unless a server listens there. If that server ends,
+ * for example with the run that has started it, the site is started again. A thread of
+ * a pool only waits until the main thread has done so.
  *
- * @param signal Gives up the start.
+ * @param signal Gives up the start; `request` gives up the waiting of a thread.
  * @returns Whether a server listens there now; always `false` for other URLs.
  * @throws {SystemExit} If a site can neither be reached nor started.
  */
 export async function ensureSite(
   url: string,
   signal: AbortSignal,
+  request = signal,
 ): Promise<boolean> {
   const label = Object.keys(SITES)
     .find((label) => `${url}/`.startsWith(`${urlOf(label)}/`));
   if (!label) return false;
+  const { port } = SITES[label]!;
+  if (!Deno.mainModule) {
+    while (await findServer(port, request) !== "there") await delay(50);
+    return true;
+  }
   starting ??= startUnlessThere(label, signal)
+    .then(() => void restartAtEnd(url, port, signal))
     .finally(() => starting = undefined);
-  return await starting.catch((error) => {
-    if (signal.aborted) return false;
-    throw error;
+  await starting.catch((error) => {
+    if (!signal.aborted) throw error;
   });
+  return !signal.aborted;
+}
+
+/** Hold a connection to a server, and start the site when the server closes it. */
+async function restartAtEnd(url: string, port: number, signal: AbortSignal) {
+  const sites = started;
+  try {
+    const connection = await Deno.connect({ hostname: "localhost", port });
+    sites.defer(() => connection.close());
+    await connection.read(new Uint8Array(1));
+  } catch { /* The server has reset the connection, or the run is over. */ }
+  if (sites === started) await ensureSite(url, signal).catch(() => {});
 }
 
 async function startUnlessThere(
   label: string,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<void> {
   const { port } = SITES[label]!;
-  if (await findServer(port, signal) === "there") return true;
+  if (await findServer(port, signal) === "there") return;
   // Windows takes 2 s to refuse a connection. Do not wait: starting the site fails if
   // a server is there.
   const site = await startSite(label, port, signal);
   if (!site) { // The port is taken. Windows may try [::1] for 2 s first.
-    if (await findServer(port, signal, 10 * PATIENCE) !== "silent") return true;
+    if (await findServer(port, signal, 10 * PATIENCE) !== "silent") return;
     throw new SystemExit(
       `The server at localhost:${port} does not accept connections: end it`,
     );
@@ -68,7 +88,6 @@ async function startUnlessThere(
     throw new SystemExit(`${why}: check the hosts file`);
   }
   showLine(`Started the ${label} site for this run.`, Deno.stderr);
-  return true;
 }
 
 /** Find out whether a server accepts connections at a port of localhost. */

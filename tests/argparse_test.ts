@@ -38,7 +38,7 @@ describe("the command line", () => {
     [{ server: "http://[::1]" }, "-s http://[::1]:80//"],
     [{ timeout: 0.5 }, "-t .5", "-t 0.5", "-t=5e-1", "--timeout 5E-1"],
     [{ timeout: 86400 }, "--timeout=86400"],
-    [{ help: true }, "-h", "-vhal 1", "-xh", "-l 0 -x –a --help no -a=1 -s"],
+    [{ help: true }, "-h", "-vhal 1", "-hx -h", "-l 0 -x –a --help no -a=1 -s"],
   ];
   for (const [differs, ...lines] of good) {
     for (const line of lines) {
@@ -61,7 +61,10 @@ describe("the command line", () => {
       line.replace("%", word),
     ]);
   const bad: [message: string, ...lines: Line[]][] = [
-    ...each("-x -ax -xa -=br --nothing --limits=3", "unknown option %"),
+    ...each(
+      "-x -ax -xa -xh -shttp://h/f -=br --nothing --limits=3",
+      "unknown option %",
+    ),
     ...each("--no-limit=5 --no-all --=5 --_ --__proto__", "unknown option %"),
     ...each("--constructor=1 --lim=3 -sDELAY", "unknown option %", "-l % 7 br"),
     ...each("-_ -1 -.5", "unknown option %", "-l % br"),
