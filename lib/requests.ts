@@ -41,10 +41,7 @@ export interface RequestOptions {
   restartServer?: (url: string, signal: AbortSignal) => Promise<boolean>;
 }
 
-/**
- * Matches errors of `fetch` after a connection was made, and resets by a server that is
- * shutting down. (Resets go by number, because the system's texts are localized.)
- */
+/** Matches errors after a connection was made, and resets, whose texts are localized. */
 const LOST =
   /^(fetch failed|error sending)(?!.*client error \(Connect\))|\(os error (54|104|1005[34])\)$/s;
 
