@@ -50,7 +50,7 @@ export enum HTTPStatus {
 /** The result of `downloadOne`; its status is `ok` or `not_found`. */
 export type Result = { status: HTTPStatus; cc: string };
 
-/** Python's `Counter`, with the three keys that it has here. */
+/** Python's `Counter`, but with only three fixed keys. */
 export class Counter implements Record<HTTPStatus, number> {
   /** All counts start at zero. */
   constructor(public ok = 0, public not_found = 0, public error = 0) {}
@@ -60,7 +60,7 @@ export class Counter implements Record<HTTPStatus, number> {
 export interface Run extends RequestOptions {
   /** Ends the run: after Ctrl-C, or an error that is not a failed request. */
   abort(reason: unknown): void;
-  /** Marks this run's temporary files, for `main` to remove; empty outside `main`. */
+  /** Marks the temporary files that a second Ctrl-C removes; empty outside `main`. */
   id: string;
 }
 

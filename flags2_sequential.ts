@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run -P
 /**
  * Download flags of countries one after the other, with error handling and a
- * progress bar. The other two scripts differ from it in `downloadMany`.
+ * progress bar. The other two scripts have their own `downloadMany`.
  *
  * ```
  * $ deno run -P flags2_sequential.ts

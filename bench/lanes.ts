@@ -77,8 +77,8 @@ rect.error { fill: var(--errors); }`;
 /** Return the runs as an SVG file. */
 export function lanes(runs: Run[]): string {
   const title = "26 requests in three styles, as their server sees them";
-  const key = "A bar is one request, from its arrival to its answer. Bars " +
-    "that overlap in time are in flight together.";
+  const key = "A bar is one request, from its arrival to its answer. " +
+    "Requests whose bars overlap in time are in flight together.";
   const longest = Math.max(...runs.map(lasted));
   const width = WIDTH - 2 * MARGIN;
   const scale = width / longest;

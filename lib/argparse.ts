@@ -69,7 +69,7 @@ export class ArgumentParser<const T extends Record<string, Option>> {
   readonly #program: Program;
   readonly #options: [name: string, option: Option][];
 
-  /** The help lists the options in this order. */
+  /** The help lists `options` in their order. */
   constructor(program: Program, options: T) {
     this.#program = program;
     const text = "show this help message and exit";
@@ -144,7 +144,7 @@ export class ArgumentParser<const T extends Record<string, Option>> {
       const last = values.at(-1) as string | undefined; // The last value counts.
       parsed[name] = last === undefined ? absent : parseValue(last, what, type);
     }
-    // parseArgs reads -a true as -a, and makes numbers of some words.
+    // parseArgs reads -a true as -a, and turns some words into numbers.
     const texts = [_, ...Object.values(read)].flat();
     if (options.includes("true") && !texts.includes("true")) {
       const why = "unexpected true: the option before it takes no value";
@@ -205,7 +205,7 @@ export function oneOf(choices: readonly string[]): Type<string> {
   return { rule: `one of ${choices.join(", ")}`, read };
 }
 
-/** Return a type that also accepts the URL of a folder, without slashes at its end. */
+/** Return a type that also accepts a folder's URL, and strips slashes at its end. */
 export function urlOr({ rule, read }: Type<string>): Type<string> {
   const readUrl = (word: string) => {
     const { origin, pathname, href = "" } = URL.parse(word) ?? {};

@@ -11,7 +11,7 @@ import { colored, isTerminal, showLine } from "./terminal.ts";
 /** The signals that end a run, with their exit statuses: 128 plus the number. */
 const EXIT_STATUS = { HUP: 129, INT: 130, QUIT: 131, TERM: 143, BREAK: 149 };
 
-/** Python's `SystemExit`: ends the program with an exit status and any message. */
+/** Python's `SystemExit`: ends the program with an exit status and maybe a message. */
 export class SystemExit extends Error {
   /** The exit status is 1 by default. */
   constructor(message: string, readonly exitStatus = 1) {
@@ -75,8 +75,8 @@ const OS_ERROR = / \(os error \d+\)/;
 
 /**
  * Report on standard error why a program ends, and set its exit status: that of a
- * `SystemExit` (130 after Ctrl-C), 2 and the usage for an invalid command line,
- * otherwise 1. A bug in the program is reported with its stack, as in Python.
+ * `SystemExit` (130 after Ctrl-C), 2 for an invalid command line, otherwise 1. A usage
+ * error adds the usage; a bug, its stack, as in Python.
  */
 export function reportError(error: unknown, usage: string): void {
   const status = error instanceof UsageError ? 2 : 1;
@@ -90,5 +90,5 @@ export function reportError(error: unknown, usage: string): void {
     : isBug
     ? Deno.inspect(error, { colors: isTerminal(Deno.stderr) && !Deno.noColor })
     : colored(red, `*** ${message.replace(OS_ERROR, "")}`, Deno.stderr);
-  showLine(text, Deno.stderr); // If this fails, the exit status still shows it.
+  showLine(text, Deno.stderr); // If this fails, the exit status is still set.
 }

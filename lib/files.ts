@@ -24,7 +24,7 @@ export async function prepareFolder(folder: string): Promise<void> {
     await Deno.remove(probe);
     removeTemporary(folder);
   } catch (error) {
-    // Then a file has that name, or a link that leads nowhere.
+    // AlreadyExists: a file or a dangling link has that name.
     throw error instanceof Deno.errors.AlreadyExists
       ? new Deno.errors.NotADirectory(`${folder}: Not a directory`)
       : diskError(folder, error);
@@ -32,10 +32,10 @@ export async function prepareFolder(folder: string): Promise<void> {
 }
 
 /**
- * Write a file under a temporary name beside it, and rename it when it is whole. A
- * file of that name is replaced.
+ * Write a file under a temporary name in its folder, then rename the whole file. An
+ * existing file at `path` is replaced.
  *
- * @param runId Letters and digits that all threads of a run share, and no other run.
+ * @param runId Letters and digits, the same on all threads of a run, unique to it.
  * @throws {Error} What the disk reports, with the path; nothing is left behind.
  */
 export async function writeAtomically(

@@ -79,7 +79,7 @@ export class Future<R> {
     this.#ended.promise.then(() => callback(this)).catch(console.error);
   }
 
-  /** Format the future as Python does: `<Future state=finished returned 42>`. */
+  /** Format the future much like Python: `<Future state=finished returned 42>`. */
   toString(): string {
     if (!this.done || this.cancelled) return `<Future state=${this.#state}>`;
     let outcome: string = typeof this.#outcome;
@@ -87,7 +87,7 @@ export class Future<R> {
       outcome = this.#outcome instanceof Error
         ? this.#outcome.constructor.name
         : Deno.inspect(this.#outcome, { compact: true, breakLength: Infinity });
-    } catch { /* A value that cannot be shown: its type has to do. */ }
+    } catch { /* The value cannot be shown: show its type. */ }
     return `<Future state=finished ${this.#state} ${outcome}>`;
   }
 
@@ -196,7 +196,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   #calls = 0;
 
   /**
-   * Create a pool; calls start its threads. Threads of its module must not create one.
+   * Create a pool. Calls start its threads, which must not create a pool of their module.
    * @throws {RangeError} If `maxWorkers` is not a whole number >= 1.
    */
   constructor(options: ThreadPoolOptions) {
@@ -216,7 +216,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     });
     const calls = pooledMap(maxWorkers, queue, (future) => future.start());
     this.#drained = Array.fromAsync(calls);
-    // The main module is imported when its code has run, which may wait for this pool.
+    // Importing the main module waits for its code, which may wait for this pool.
     const imported = import(module).catch(() => ({}));
     if (module !== Deno.mainModule) this.#exports = imported;
     else imported.then((exports) => this.#exports = exports);
@@ -311,7 +311,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     args: unknown[],
     starting?: Worker,
   ): Promise<unknown> {
-    if (this.#broken) throw this.#broken; // Before a thread is started for it.
+    if (this.#broken) throw this.#broken; // Start no thread for the call.
     const thread = starting ?? this.#leastBusy();
     const [id, { name }, text] = [this.#calls++, fn, `${fn}`];
     thread.postMessage({ id, name, text, args, isInitial: !!starting });
@@ -326,7 +326,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
     const thread = new Worker(url, { type: "module", name: module });
     const calls: Calls = new Map();
     this.#threads.set(thread, calls);
-    this.#endWhenIdle(); // The call may have arguments that cannot be copied.
+    this.#endWhenIdle(); // If the call cannot be posted, the thread is idle.
     thread.onmessage = async ({ data }: MessageEvent<Answer>) => {
       const { id = NaN, value, thrown, why, isBroken } = data ?? {};
       if (why) return this.#end(thread, why, isBroken);
@@ -371,7 +371,7 @@ function rebuild(copy: Copy, exports: Exports): unknown {
     ? new DOMException(`${fields.message?.value}`, `${fields.name?.value}`)
     : Class === Array
     ? []
-    // A clone has no stack of its own, which would hide the thread's.
+    // A stack of its own would hide the thread's; a clone has none.
     : structuredClone(new Error());
   Object.setPrototypeOf(rebuilt, Class.prototype ?? Error.prototype);
   for (const [key, part] of Object.entries(fields)) {

@@ -41,11 +41,11 @@ export interface RequestOptions {
   restartServer?: (url: string, signal: AbortSignal) => Promise<boolean>;
 }
 
-/** Matches errors after a connection was made, and resets, whose texts are localized. */
+/** Matches errors after a connection was made, and resets, in the system's language. */
 const LOST =
   /^(fetch failed|error sending)(?!.*client error \(Connect\))|\(os error (54|104|1005[34])\)$/s;
 
-/** Matches the error of a refused connection, and its URL, which may be redirected. */
+/** Matches a refused connection, and its URL, which may be that of a redirect. */
 const REFUSED = / for url \((\S+)\): .*\(os error (?:61|111|10061)\)/s;
 
 /** The most tries, and the most bytes of a body, decoded. */
@@ -56,7 +56,7 @@ const MAX_TRIES = 3, MAX_BYTES = 16 * 1024 * 1024;
  *
  * @returns The answer, whatever its status, after redirects.
  * @throws {ConnectionError} If no complete answer arrives in time, or one over 16 MB.
- * @throws {DOMException} An `AbortError`, after `signal`.
+ * @throws {DOMException} An `AbortError`, if `signal` is aborted.
  */
 export async function get(
   url: string,

@@ -25,7 +25,7 @@ export function isAscii(stream: Stream, os: string = Deno.build.os): boolean {
   return os === "windows" && stream.isTerminal() && !readVariable("WT_SESSION");
 }
 
-/** Colour text for a terminal; under NO_COLOR, std does not. */
+/** Colour text for a terminal, but not under NO_COLOR (see std). */
 export function colored(
   color: (text: string) => string,
   text: string,

@@ -1,5 +1,5 @@
 /**
- * A progress bar around any iterable, after Python's `tqdm`. Two pure functions format
+ * A progress bar around any iterable, after Python's `tqdm`. Pure functions format the
  * numbers, `startBar` redraws the line, and the generators in `tqdm` do neither.
  *
  * @module
@@ -131,8 +131,7 @@ function startBar(
   return {
     update() {
       n++;
-      // Every 100 ms. `Date.now` costs half of `performance.now`, but the clock can be
-      // set back: hence `abs`.
+      // Every 100 ms. `Date.now` is cheaper, but can be set back: hence `abs`.
       if (onTerminal && Math.abs(Date.now() - drawnAt) >= 100) draw();
     },
     [Symbol.dispose]() {
@@ -147,7 +146,7 @@ function startBar(
  * an asynchronous one: callouts (3), (12), and (5) of 18.4. As in Python, the bar is
  * drawn when an item is done, not while the loop waits for one.
  *
- * @example The chapter's first example
+ * @example The first code of 17.5
  * ```ts
  * import { tqdm } from "./tqdm.ts";
  * import { delay } from "@std/async/delay";

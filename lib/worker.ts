@@ -61,7 +61,7 @@ thread.onmessage = async ({ data }: MessageEvent<Call>) => {
       if (isInitial) {
         post({ why: `the initializer failed: ${error}`, isBroken: true });
       } else post({ id, thrown: copyOf(error) });
-    } catch { // It cannot be copied, or not even be read.
+    } catch { // The error cannot be copied, or even read.
       const thrown = { value: new Error("a thread threw an odd value") };
       post({ id, thrown });
     }

@@ -31,7 +31,7 @@ const [LEAST, GAP] = [3, 1];
 
 /**
  * Put each request on the lane that has been free for longest, or on a new lane
- * when none is free. So there are as many lanes as requests were in flight at
+ * when none is free. So the number of lanes is the most requests in flight at
  * once, and quick answers do not crowd the first lane.
  *
  * @param {LiveEvent[]} events The events of a run, from its first request on.

@@ -34,8 +34,8 @@ type Watcher = ReadableStreamDefaultController<string>;
  * began after the longest pause since that code's last request. A pause is a time
  * with nothing in flight. Any code after a pause of a second begins a new run, too.
  * Runs with a shorter pause between them and no code in common are one picture,
- * and so are runs that overlap all the time. Runs at the same time with pauses in
- * both, as on LOCAL, cut each other's pictures.
+ * and so are runs that overlap all the time. Concurrent runs with pauses in both, as
+ * on LOCAL, split each other's pictures.
  */
 export class Live {
   readonly #watchers = new Set<Watcher>();

@@ -2,7 +2,7 @@
 
 import { layOut, toBars } from "./lanes.js";
 
-/** The words for what became of the requests; a single one has no -s. */
+/** The words for the outcomes; a count of one drops the final s. */
 const OUTCOMES = {
   flag: "flags",
   none: "not found",
@@ -11,7 +11,7 @@ const OUTCOMES = {
 };
 
 /**
- * Fractions of a lane's height that a bar covers, each from where to where. They
+ * Parts of a lane's height that a bar covers, as [from, to] fractions. They
  * differ, so that bars can be told apart without colours; what is not found is
  * an outline instead.
  */
@@ -130,7 +130,7 @@ function drawLanes(requests, lanes, now) {
 
   const span = Math.max(now, 200);
   const scale = width / span;
-  const atLeast = 100 / scale; // The labels of two ticks need so much.
+  const atLeast = 100 / scale; // Two ticks need this for their labels.
   const power = 10 ** Math.floor(Math.log10(atLeast));
   const step = power * [1, 2, 5, 10].find((n) => n * power >= atLeast);
   context.fillStyle = faint;

@@ -9,8 +9,8 @@ import type { Live } from "./live.ts";
 import { FLAGS, readCodes, ROOT, type Site, SITES } from "./sites.ts";
 
 /**
- * Answer a request for the page or for one of its parts. Such a request never
- * fails and is never late.
+ * Answer a request for the page or for one of its parts. The site neither fails
+ * nor delays such a request.
  *
  * @param path The path of the URL, from its first slash.
  * @returns Nothing when the path does not belong to the page.

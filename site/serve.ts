@@ -131,7 +131,7 @@ function keepServing(
   signal.addEventListener("abort", () => server.shutdown());
 }
 
-/** Draw a number in [0, 1): at random, or, with a seed, the same for a path. */
+/** Draw a number in [0, 1): at random, or, with a seed, fixed for each path. */
 function draw(path: string, seed?: number): number {
   if (seed === undefined) return Math.random();
   let h = 0x811c9dc5; // FNV-1a, with its bits mixed once more

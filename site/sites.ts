@@ -6,7 +6,7 @@
 
 /** A site, which fails a request, or answers it late or at once. */
 export interface Site {
-  /** The port of localhost. */
+  /** The port on localhost. */
   port: number;
   /** Share of the requests that the site fails with an HTTP error, 0 to 1. */
   errorShare: number;

@@ -30,7 +30,7 @@ export async function endSites(): Promise<void> {
  * for example with the run that has started it, the site is started again. A thread of
  * a pool only waits until the main thread has done so.
  *
- * @param signal Gives up the start; `request` gives up the waiting of a thread.
+ * @param signal Aborts the start; `request` aborts the wait of a thread.
  * @returns Whether a server listens there now; always `false` for other URLs.
  * @throws {SystemExit} If a site can neither be reached nor started.
  */
@@ -90,7 +90,7 @@ async function startUnlessThere(
   showLine(`Started the ${label} site for this run.`, Deno.stderr);
 }
 
-/** Find out whether a server accepts connections at a port of localhost. */
+/** Find out whether a server accepts connections at a port on localhost. */
 async function findServer(
   port: number,
   signal: AbortSignal,
@@ -106,7 +106,7 @@ async function findServer(
     signal.throwIfAborted();
     if (timer.aborted) return "silent";
     const { name, message } = error as Error;
-    // Nothing listens there, or a site that is ending.
+    // Nothing listens there, or a site is ending.
     if (/^Connection(Refused|Reset|Aborted)$/.test(name)) return "none";
     throw new SystemExit(`localhost cannot be reached: ${message}`);
   }
@@ -115,7 +115,7 @@ async function findServer(
 /**
  * Start one of {@linkcode SITES} on a thread of its own.
  *
- * @param signal Gives up the start.
+ * @param signal Aborts the start.
  * @returns A resource that ends the site, or `undefined` if the port is taken.
  */
 export async function startSite(

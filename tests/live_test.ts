@@ -333,8 +333,8 @@ describe("the page of a site in Chromium", () => {
       const part of [
         "\nThis site answers every request at once. Most answers are sent",
         "\nNo request has arrived yet.\n",
-        "\nA bar is one request, from its arrival to its answer. Bars that " +
-        "overlap in time are in flight together.\n",
+        "\nA bar is one request, from its arrival to its answer. " +
+        "Requests whose bars overlap in time are in flight together.\n",
         "\nin flight\nflag\nnot found\nerror\ngiven up\n",
         `\ndeno run -A flags2_asyncio.ts a -s ${url}/flags\n`,
         `\nnpx -y deno@${Deno.version.deno} run -A flags2_asyncio.ts a -s `,
