@@ -196,7 +196,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   #calls = 0;
 
   /**
-   * Create a pool. Calls start its threads, which must not create a pool of their module.
+   * Create a pool; calls start its threads. A thread may not pool its own module.
    * @throws {RangeError} If `maxWorkers` is not a whole number >= 1.
    */
   constructor(options: ThreadPoolOptions) {
