@@ -196,7 +196,7 @@ export class ThreadPoolExecutor implements AsyncDisposable {
   #calls = 0;
 
   /**
-   * Create a pool; calls start its threads. A thread may not pool its own module.
+   * Create a pool, without threads yet. A thread of `module` cannot create one.
    * @throws {RangeError} If `maxWorkers` is not a whole number >= 1.
    */
   constructor(options: ThreadPoolOptions) {
@@ -371,7 +371,7 @@ function rebuild(copy: Copy, exports: Exports): unknown {
     ? new DOMException(`${fields.message?.value}`, `${fields.name?.value}`)
     : Class === Array
     ? []
-    // A stack of its own would hide the thread's; a clone has none.
+    // On Deno 2.5, the stack of a new Error hid the thread's; a clone's did not.
     : structuredClone(new Error());
   Object.setPrototypeOf(rebuilt, Class.prototype ?? Error.prototype);
   for (const [key, part] of Object.entries(fields)) {

@@ -41,7 +41,7 @@ export interface RequestOptions {
   restartServer?: (url: string, signal: AbortSignal) => Promise<boolean>;
 }
 
-/** Matches errors after a connection was made, and resets (their texts are localized). */
+/** Matches resets (their texts are localized), and errors on an open connection. */
 const LOST =
   /^(fetch failed|error sending)(?!.*client error \(Connect\))|\(os error (54|104|1005[34])\)$/s;
 

@@ -89,7 +89,7 @@ export function serveSite(site: Site, signal = threadSignal): void {
   checkFlags(`localhost:${port}`);
 }
 
-/** Report missing flags, with a single directory listing, since a run waits for it. */
+/** Report missing flags. A run waits for this check, so list the folder only once. */
 function checkFlags(host: string): void {
   const codes = readCodes().map((cc) => cc.toLowerCase());
   let fault = "";
