@@ -67,10 +67,7 @@ async function restartAtEnd(url: string, port: number, signal: AbortSignal) {
   if (sites === started) await ensureSite(url, signal).catch(() => {});
 }
 
-async function startUnlessThere(
-  label: string,
-  signal: AbortSignal,
-): Promise<void> {
+async function startUnlessThere(label: string, signal: AbortSignal) {
   const { port } = SITES[label]!;
   if (await findServer(port, signal) === "there") return;
   // Windows takes 2 s to refuse a connection. Do not wait: starting the site fails if
@@ -78,9 +75,8 @@ async function startUnlessThere(
   const site = await startSite(label, port, signal);
   if (!site) { // The port is taken. Windows may try [::1] for 2 s first.
     if (await findServer(port, signal, 10 * PATIENCE) !== "silent") return;
-    throw new SystemExit(
-      `The server at localhost:${port} does not accept connections: end it`,
-    );
+    const why = `The server at localhost:${port} does not accept connections`;
+    throw new SystemExit(`${why}: end it`);
   }
   started.use(site);
   if (await findServer(port, signal) === "none") {
@@ -130,14 +126,10 @@ export async function startSite(
   const serve: typeof import("./serve.ts") = await import(module);
   const end = new AbortController();
   await using stack = new AsyncDisposableStack();
-  const thread = stack.use(
-    new ThreadPoolExecutor({
-      maxWorkers: 1,
-      module,
-      signal: end.signal,
-      initializer: serve.endWith,
-    }),
-  );
+  const options = { maxWorkers: 1, module, signal: end.signal };
+  const initializer = serve.endWith;
+  const thread = new ThreadPoolExecutor({ ...options, initializer });
+  stack.use(thread);
   stack.defer(() => end.abort());
   try {
     await thread.map(serve.serveSite, [{ ...SITES[label]!, port }]).next();
