@@ -129,7 +129,7 @@ export class ArgumentParser<const T extends Record<string, Option>> {
     const parsed: Record<string, unknown> = {};
     for (const [name, { flag, type, default: absent }] of this.#options) {
       const what = `--${name}${flag.slice(2)}`; // --limit N
-      const values = read[name]!;
+      const values: unknown[] = read[name]!;
       if (!type) {
         // parseArgs would read --all=5 as --all.
         const long = options.find((arg) => arg.startsWith(`${what}=`));
