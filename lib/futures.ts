@@ -187,7 +187,7 @@ export function refuseOnThread(): Error {
 export class ThreadPoolExecutor implements AsyncDisposable {
   readonly #options: ThreadPoolOptions & { module: string };
   readonly #threads = new Map<Worker, Calls>();
-  readonly #drained: Promise<unknown>;
+  readonly #drained: Promise<void>;
   #queue!: ReadableStreamDefaultController<Future<unknown>>;
   #idle = new AbortController();
   #isShut = false;
@@ -215,7 +215,9 @@ export class ThreadPoolExecutor implements AsyncDisposable {
       start: (controller) => void (this.#queue = controller),
     });
     const calls = pooledMap(maxWorkers, queue, (future) => future.start());
-    this.#drained = Array.fromAsync(calls);
+    this.#drained = (async () => {
+      for await (const _ of calls);
+    })();
     // Importing the main module waits for its code, which may wait for this pool.
     const imported = import(module).catch(() => ({}));
     if (module !== Deno.mainModule) this.#exports = imported;
