@@ -4,7 +4,7 @@ import { medians } from "../bench/bench.ts";
 import { floor, race, table } from "../bench/compare.ts";
 import { type Race, screens } from "../bench/film.ts";
 import { TemporaryFolder } from "../bench/scripts.ts";
-import { siteAtFreePort } from "./projects.ts";
+import { serve, siteAtFreePort } from "./projects.ts";
 import { has, itInTerminal } from "./testing.ts";
 
 const { signal } = new AbortController();
@@ -28,9 +28,9 @@ describe("the comparison", () => {
 sequential extrapolated from 26 codes`;
     assertEquals(table(races), text);
     await using folder = new TemporaryFolder();
-    await Deno.writeTextFile(`${folder.path}/table.md`, `${text}\n`);
-    const check = ["fmt", "--check", "-q", `${folder.path}/table.md`];
-    assertEquals(await has(Deno.execPath(), ...check), true);
+    const file = `${folder.path}/table.md`;
+    await Deno.writeTextFile(file, `${text}\n`);
+    assert(await has(Deno.execPath(), "fmt", "--check", "-q", file));
   });
 
   itInTerminal("interrupts a script and records its output", async () => {
@@ -51,9 +51,8 @@ sequential extrapolated from 26 codes`;
   });
 
   itInTerminal("fails if a script counts errors", async () => {
-    const broken = () => new Response(null, { status: 500 });
-    await using server = Deno.serve({ port: 0, onListen() {} }, broken);
-    const args = ["-s", `http://localhost:${server.addr.port}`, "br"];
+    await using server = serve(() => new Response(null, { status: 500 }));
+    const args = ["-s", server.url, "br"];
     const failing = () => race(["asyncio", 1], signal, Infinity, args);
     await assertRejects(failing, Error, "flags2_asyncio.ts failed");
   });
