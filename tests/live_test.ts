@@ -5,16 +5,11 @@ import { pathToFileURL } from "node:url";
 import { Live, type LiveEvent } from "../site/live.ts";
 import { serveSite } from "../site/serve.ts";
 import { type Site, SITES } from "../site/sites.ts";
-import { findChromium, openPage } from "./chromium.ts";
-import {
-  freePort,
-  parseReport,
-  SCRIPTS,
-  TemporaryFolder,
-} from "../bench/scripts.ts";
+import { itInChromium, openPage } from "./chromium.ts";
+import { freePort, SCRIPTS } from "../bench/scripts.ts";
 import { runScript } from "./processes.ts";
-import { projectAtFreePorts } from "./projects.ts";
-import { eventually, itIf, replaced } from "./testing.ts";
+import { project } from "./projects.ts";
+import { eventually, replaced } from "./testing.ts";
 
 let stop: AbortController;
 let url: string;
@@ -50,25 +45,18 @@ const ask = (cc: string, signal?: AbortSignal) =>
 const LONG = 3600;
 
 /** Hold the timers of so many milliseconds until they are let go, or for good. */
-function heldTimers(held = 1000 * LONG): Disposable & { letGo: () => void } {
+function heldTimers(held = 1000 * LONG) {
   const { setTimeout } = globalThis;
-  let waiting: (() => void)[] | undefined = [];
-  const unlessHeld = (done: () => void, ms: number) => {
-    if (ms !== held) return setTimeout(done, ms);
-    return waiting ? waiting.push(done) : done();
-  };
-  const letGo = () => {
-    waiting?.forEach((done) => done());
-    waiting = undefined;
-  };
+  const { promise, resolve: letGo } = Promise.withResolvers<void>();
+  const unlessHeld = (done: () => void, ms: number) =>
+    ms === held ? promise.then(done) : setTimeout(done, ms);
   return { ...replaced(globalThis, "setTimeout", unlessHeld), letGo };
 }
 
 /** The clock of this thread, which stands still until it is put on. */
-function stoppedClock(): Disposable & { at: number } {
-  const at = performance.now();
-  const clock = { at, ...replaced(performance, "now", () => clock.at) };
-  return clock;
+function stoppedClock() {
+  const clock = { at: performance.now() };
+  return Object.assign(clock, replaced(performance, "now", () => clock.at));
 }
 
 /** `cc`, or `cc=status`, of each. */
@@ -103,55 +91,36 @@ async function watching() {
 }
 
 describe("the events of a site", () => {
-  it("report each request and its answer to all watchers", async () => {
+  it("report each request for a flag and its end once, even to late watchers", async () => {
     using late = heldTimers();
     using _site = serve({ lateShare: 1, delay: LONG });
-    using first = await watching();
-    using second = await watching();
-    const br = ask("br");
-    await first.tells("br");
-    const xx = ask("xx");
-    await first.tells("br xx");
-    await delay(50);
-    late.letGo();
-    assertEquals(await Promise.all([br, xx]), [200, 404]);
-    const events = await first.tells("br xx br=200 xx=404");
-    assertEquals(await second.tells("br xx br=200 xx=404"), events);
-    const [begin, , end, last] = events;
-    assertEquals(begin!.id, end!.id);
-    assert(end!.id !== last!.id);
-    assert(end!.at - begin!.at > 45, `${begin!.at} to ${end!.at}`);
-  });
-
-  it("report an aborted request once, even before a watcher arrives", async () => {
-    using late = heldTimers();
-    using _site = serve({ lateShare: 1, delay: LONG });
+    assertEquals([await get("/"), await get("/page/br.gif")], [200, 200]);
+    const metadata = get("/flags/br/metadata.json");
     const given = new AbortController();
-    const asked = ask("br", given.signal);
-    await delay(50); // The request has arrived.
+    const br = ask("br", given.signal);
+    await delay(50); // The requests have arrived.
     given.abort();
-    assertEquals(await asked, 0);
-    using watcher = await watching();
-    await watcher.tells("br br=0");
-    late.letGo();
-    await ask("us");
-    await watcher.tells("br br=0 us us=200");
-  });
-
-  it("report only requests for flags, and late watchers get all of them", async () => {
-    using _site = serve({});
-    for (const path of ["/", "/page/br.gif", "/flags/br/metadata.json"]) {
-      assertEquals(await get(path), 200);
-    }
-    await ask("br");
+    assertEquals(await br, 0);
     using first = await watching();
-    await first.tells("br br=200");
+    await first.tells("br br=0");
+    const us = ask("us");
+    await first.tells("br br=0 us");
     {
       using second = await watching();
-      await second.tells("br br=200");
+      await second.tells("br br=0 us");
     }
-    await ask("us");
-    await first.tells("br br=200 us us=200");
+    using third = await watching();
+    const xx = ask("xx");
+    await first.tells("br br=0 us xx");
+    await delay(50);
+    late.letGo();
+    assertEquals(await Promise.all([metadata, us, xx]), [200, 200, 404]);
+    const events = await first.tells("br br=0 us xx us=200 xx=404");
+    assertEquals(await third.tells("br br=0 us xx us=200 xx=404"), events);
+    const [, , begin, other, end] = events;
+    assertEquals(begin!.id, end!.id);
+    assert(end!.id !== other!.id);
+    assert(end!.at - begin!.at > 45, `${begin!.at} to ${end!.at}`);
   });
 
   it("begin a new picture with each run, but not within a run", async () => {
@@ -177,14 +146,10 @@ describe("the events of a site", () => {
     clock.at += 1001; // The next run has other codes.
     await ask("us");
     await eventually(() => brief(watcher.pictures.at(-1)!) === "us us=200");
-    const before = brief(watcher.pictures[1]!);
-    const expected = "us br br=200 br br=200 us=200";
-    assert(before.startsWith(expected), before);
-    const run = "in in=200 br br=200";
-    assertEquals(watcher.pictures.slice(2).map(brief), [
-      ...Array(15).fill(run),
-      "us us=200",
-    ]);
+    const [, before, ...later] = watcher.pictures.map(brief);
+    assertMatch(before!, /^us br br=200 br br=200 us=200/);
+    const runs = Array(15).fill("in in=200 br br=200");
+    assertEquals(later, [...runs, "us us=200"]);
   });
 
   it("are sent at once when no request is in flight", async () => {
@@ -219,46 +184,38 @@ describe("the page of a site", () => {
     using _site = serve({});
     const loaded = async (path: string, pattern: RegExp) => {
       const response = await fetch(url + path);
-      const urls = (await response.text()).matchAll(pattern);
-      return [response.headers.get("content-type"), ...urls.map((m) => m[1])];
+      const urls = (await response.text()).match(pattern)!.join(" ");
+      return `${response.headers.get("content-type")} ${urls}`;
     };
     for (const path of ["/", "/flags", "/flags/", "/flags/?x"]) {
-      assertEquals(
-        await loaded(path, /(?:src|href|url\()="?([^")]*)/g),
-        ["text/html; charset=utf-8", "data:,", "/page/page.js"],
-      );
+      const urls = await loaded(path, /(?<=(?:src=|href=|url\()"?)[^")]+/g);
+      assertEquals(urls, "text/html; charset=utf-8 data:, /page/page.js");
     }
-    assertEquals(await loaded("/page/page.js", /["`](\.?\/[^"`]*)["`]/g), [
-      "text/javascript; charset=utf-8",
-      "./lanes.js",
-      "/page/facts",
-      "/page/${cc}.gif",
-      "/page/events",
-    ]);
+    assertEquals(
+      await loaded("/page/page.js", /(?<=["`])\.?\/[^"`]*(?=["`])/g),
+      "text/javascript; charset=utf-8 " +
+        "./lanes.js /page/facts /page/${cc}.gif /page/events",
+    );
   });
 
   it("describes the site, is never late and never fails", async () => {
     const atOnce = "Most answers are sent before the next request arrives, " +
       "so fewer requests are in flight than -m allows.";
+    const all = "Of all requests, this site";
     const sites: [Partial<Site>, string][] = [
       [{}, `This site answers every request at once. ${atOnce}`],
       [SITES.DELAY!, "This site answers every request after 0.5 s."],
       [{ errorShare: 1 }, "This site fails every request."],
       [
         { ...SITES.ERROR!, delay: LONG },
-        "Of all requests, this site fails 25%, answers 50% after 3600 s, " +
-        "and answers 25% at once.",
+        `${all} fails 25%, answers 50% after 3600 s, and answers 25% at once.`,
       ],
-      [
-        { errorShare: 0.125 },
-        "Of all requests, this site fails 12.5% and answers 87.5% at once.",
-      ],
+      [{ errorShare: 0.125 }, `${all} fails 12.5% and answers 87.5% at once.`],
     ];
     for (const [site, expected] of sites) {
       using _site = serve(site);
       using watcher = await watching();
-      await eventually(() => watcher.site());
-      assertEquals(watcher.site(), expected);
+      assertEquals(await eventually(() => watcher.site()), expected);
       for (const path of ["page.js", "lanes.js", "facts", "br.gif"]) {
         assertEquals(await get(`/page/${path}`), 200);
       }
@@ -266,7 +223,7 @@ describe("the page of a site", () => {
   });
 
   it("knows the names of the three sites and of the countries", async () => {
-    await using copy = await projectAtFreePorts();
+    await using copy = await project();
     const metadata = (cc: string) => `${copy.path}/flags/${cc}/metadata.json`;
     for (const cc of ["ad", "ae"]) await Deno.remove(metadata(cc));
     await Deno.mkdir(metadata("ad"));
@@ -274,29 +231,26 @@ describe("the page of a site", () => {
     await Deno.writeTextFile(metadata("ag"), '{"country": 1}');
     const program = pathToFileURL(`${copy.path}/site/serve.ts`).href;
     const there: typeof import("../site/serve.ts") = await import(program);
-    using _site = serve({}, copy.ports[0], there.serveSite);
+    using _site = serve({}, freePort(), there.serveSite);
     const facts = await fetch(`${url}/page/facts`);
     const { deno, sites, countries } = await facts.json();
     assertEquals(deno, Deno.version.deno);
-    const [local, late, failing] = copy.ports;
-    const expected = { [local]: "LOCAL", [late]: "DELAY", [failing]: "ERROR" };
-    assertEquals(sites, expected);
-    const names = Object.entries(countries as object).join(" ");
-    assert(names.startsWith("AD, AE, AF, AG,1 AL,Albania"), names);
+    assertEquals(sites, { 8001: "LOCAL", 8002: "DELAY", 8003: "ERROR" });
+    const names = Object.entries(countries).join(" ");
+    assertMatch(names, /^AD, AE, AF, AG,1 AL,Albania/);
   });
 });
 
-const chromium = await findChromium();
-const itInChromium = itIf(chromium !== undefined, "Chromium");
-
-type Shown = {
+interface Shown {
   site: string;
+  status: string;
   counts: Record<string, number>;
   tiles: string[];
   flags: string[];
   lanes: number;
+  width: number;
   errorBars: number;
-};
+}
 
 /** What the page shows: its words, counts and tiles, and the first lane's bars. */
 const SHOWN = `(() => {
@@ -304,19 +258,21 @@ const SHOWN = `(() => {
   const text = (selector) => all(selector).map((each) => each.textContent);
   const numbers = text("dd").map(Number);
   const canvas = document.querySelector("canvas");
-  const middle = canvas.width &&
-    canvas.getContext("2d").getImageData(0, 13, canvas.width, 1).data;
-  const pixels = Array.from({ length: canvas.width }, (_, x) =>
+  const { clientHeight, width } = canvas;
+  const middle = width &&
+    canvas.getContext("2d").getImageData(0, 13, width, 1).data;
+  const pixels = Array.from({ length: width }, (_, x) =>
     "rgb(" + middle.slice(4 * x, 4 * x + 3).join(", ") + ")");
   const red = getComputedStyle(document.querySelector(".error i")).color;
   return {
-    site: document.querySelector("#site").textContent,
-    status: document.querySelector("#status").textContent,
+    site: text("#site")[0],
+    status: text("#status")[0],
     counts: Object.fromEntries(text("dt").map((what, i) => [what, numbers[i]])),
     tiles: text("#codes li"),
     flags: all("#codes .flag").filter((tile) =>
       tile.querySelector("img").naturalWidth === 320).map((tile) => tile.title),
-    lanes: (canvas.clientHeight - 20) / 26,
+    lanes: (clientHeight - 20) / 26,
+    width,
     errorBars: pixels.filter((color, x) =>
       color === red && pixels[x - 1] !== red).length,
   };
@@ -325,87 +281,66 @@ const SHOWN = `(() => {
 describe("the page of a site in Chromium", () => {
   itInChromium("explains itself before the first request", async () => {
     using _site = serve({});
-    await using page = await openPage(chromium!, url);
+    await using page = await openPage(url);
     const text = await page.until<string>(
       'document.querySelector("#status").textContent && document.body.innerText',
     );
-    for (
-      const part of [
-        "\nThis site answers every request at once. Most answers are sent",
-        "\nNo request has arrived yet.\n",
-        "\nA bar is one request, from its arrival to its answer. " +
-        "Requests whose bars overlap in time are in flight together.\n",
-        "\nin flight\nflag\nnot found\nerror\ngiven up\n",
-        `\ndeno run -A flags2_asyncio.ts a -s ${url}/flags\n`,
-        `\nnpx -y deno@${Deno.version.deno} run -A flags2_asyncio.ts a -s `,
-      ]
-    ) assert(text.includes(part), `${part} is not in ${text}`);
+    const parts = [
+      "\nThis site answers every request at once. Most answers are sent",
+      "\nNo request has arrived yet.\n",
+      "\nA bar is one request, from its arrival to its answer. " +
+      "Requests whose bars overlap in time are in flight together.\n",
+      "\nin flight\nflag\nnot found\nerror\ngiven up\n",
+      `\ndeno run -A flags2_asyncio.ts a -s ${url}/flags\n`,
+      `\nnpx -y deno@${Deno.version.deno} run -A flags2_asyncio.ts a -s `,
+    ];
+    for (const part of parts) assert(text.includes(part), `${part}: ${text}`);
     assert(!text.includes("seconds"), text); // There is nothing to count.
-    const links = await page.until<string>(
-      '[...document.querySelectorAll("nav a")].join(" ")',
-    );
-    const ports = Object.values(SITES).map(({ port }) => port);
-    const urls = ports.map((port) => `http://localhost:${port}/`);
-    assertEquals(links, urls.join(" "));
+    const links = "Array.from(document.querySelectorAll('nav a'), String)";
+    const urls = [8001, 8002, 8003].map((port) => `http://localhost:${port}/`);
+    assertEquals(await page.until(links), urls);
     assertEquals(page.errors, []);
   });
 
   itInChromium("shows each run and a site that starts again", async () => {
-    using _site = serve({
-      errorShare: 0.25,
-      lateShare: 0.75,
-      delay: LONG,
-      seed: 5,
-    });
-    await using page = await openPage(chromium!, url);
-    const shown = (condition: string) =>
-      page.until<Shown>(
-        `(({ status, counts, flags, errorBars }) => ${condition})` +
-          `(shown = ${SHOWN}) && shown`,
-      );
-    const says = (text: string) => `status.startsWith("${text}")`;
+    const shares = { errorShare: 0.25, lateShare: 0.75 };
+    using _site = serve({ ...shares, delay: LONG, seed: 5 });
+    await using page = await openPage(url);
+    const shown = (isDone: (now: Shown) => boolean) =>
+      eventually(async () => {
+        const now = await page.until<Shown>(SHOWN);
+        return isDone(now) ? now : undefined;
+      });
     const count = (inFlight: number, what: string, n: number) =>
-      `counts["in flight"] === ${inFlight} && counts["${what}"] === ${n}`;
-    assertEquals((await shown(says("No request has"))).tiles, []);
+      shown(({ counts }) =>
+        counts["in flight"] === inFlight && counts[what] === n
+      );
+    const says = (text: string) => shown(({ status }) => status.includes(text));
+    assertEquals((await says("No request has arrived yet.")).tiles, []);
 
     for (const script of SCRIPTS) {
       using late = heldTimers();
-      await using folder = new TemporaryFolder();
       const most = script === "sequential" ? 1 : 10;
       const args = `-s ${url}/flags -t 60 -m 10 -l ${2 * most + 2} a`;
-      const running = runScript(script, args.split(" "), {
-        cwd: folder.path,
-      });
-      const isMost = count(most, "most at once", most);
-      await shown(`${says("Requests are arriving.")} && ${isMost}`);
+      const running = runScript(script, args);
+      const { status } = await count(most, "most at once", most);
+      assertEquals(status, "Requests are arriving.");
       late.letGo();
-      const report = parseReport((await running).stdout);
-      const { flags, notFound, errors, elapsed } = report;
-      const flagsAre = `${
-        count(0, "flags", flags)
-      } && flags.length === ${flags}`;
-      const over = await shown(
-        `/^Done: ${flags} flags?, .*; at most ${most} at once\.$/.test(status)` +
-          ` && ${flagsAre}`,
+      const { flags, notFound, errors, elapsed } = (await running).report;
+      const done = `^Done: ${flags} flags?, .*; at most ${most} at once\\.$`;
+      const over = await shown((now) =>
+        now.status.match(done) !== null && now.flags.length === flags
       );
       const { seconds, ...counts } = over.counts;
-      assertEquals(counts, {
-        "in flight": 0,
-        "most at once": most,
-        flags,
-        "not found": notFound,
-        errors,
-        "given up": 0,
-      });
+      const others = { "in flight": 0, "most at once": most, "given up": 0 };
+      assertEquals(counts, { ...others, flags, "not found": notFound, errors });
       assert(seconds! > 0 && seconds! < elapsed + 0.015, `${seconds} s`);
       assertEquals(over.lanes, most);
       if (most === 1) { // The narrower the lane is, the closer are its bars.
-        await page.until('document.body.style.width = "60px"');
-        await page.until("dispatchEvent(new Event('resize'))");
-        await shown(
-          `errorBars === ${errors} && document.querySelector("canvas").width === 60`,
-        );
-        await page.until('document.body.removeAttribute("style") ?? true');
+        const resize = "; dispatchEvent(new Event('resize'))";
+        await page.until(`document.body.style.width = "60px"${resize}`);
+        await shown((now) => now.width === 60 && now.errorBars === errors);
+        await page.until(`document.body.removeAttribute("style")${resize}`);
       }
       assert(over.flags.includes("Andorra"), over.flags.join());
       assertEquals(over.tiles.length, flags + notFound + errors);
@@ -416,28 +351,22 @@ describe("the page of a site in Chromium", () => {
     const given = new AbortController();
     const codes = "ad br cn de eg fr in jp kr us".split(" ");
     const asked = codes.map((cc, i) => ask(cc, (i < 5 ? given : stop).signal));
-    await shown(count(8, "errors", 2));
+    await count(8, "errors", 2);
     given.abort();
-    await shown(count(4, "given up", 4));
+    await count(4, "given up", 4);
     stop.abort();
-    const gone = await shown(
-      `status.endsWith("The site has ended. This page will reconnect.") && ${
-        count(0, "given up", 8)
-      }`,
-    );
+    await says(" The site has ended. This page will reconnect.");
+    const { tiles } = await count(0, "given up", 8);
     const statuses = await Promise.all(asked);
-    assertEquals(
-      gone.tiles.toSorted(),
-      codes.map((cc, i) => `${statuses[i] || "–"}${cc.toUpperCase()}`).sort(),
+    const expected = codes.map((cc, i) =>
+      (statuses[i] || "–") + cc.toUpperCase()
     );
-    using _again = serve(
-      { lateShare: 1, delay: 0.1 },
-      Number(new URL(url).port),
-    );
+    assertEquals(tiles.sort(), expected.sort());
+    using _again = serve({ lateShare: 1, delay: 0.1 }, +new URL(url).port);
     await ask("br"); // The page has not connected again yet.
-    assertEquals((await shown(count(0, "flags", 1))).tiles, ["BR"]);
-    const { site } = await shown(says("Done: 1 flag; at most 1 at once."));
-    assertEquals(site, "This site answers every request after 0.1 s.");
+    const again = await says("Done: 1 flag; at most 1 at once.");
+    assertEquals(again.tiles, ["BR"]);
+    assertEquals(again.site, "This site answers every request after 0.1 s.");
     assertEquals(page.errors, []);
   });
 });
