@@ -67,8 +67,15 @@ const ERRORS: Record<string, () => unknown> = {
     Object.defineProperty(new Error(), "message", { get: () => fail("x") }),
 };
 
+/** A different number on each thread. */
+const thread = Math.random();
+let calls = 0;
+let atATime = 0;
+let most = 0;
+
 /** Throw the error of this name, or the name if it has no error. */
 export function fail(what: string): never {
+  calls++;
   throw ERRORS[what] ? ERRORS[what]() : what;
 }
 
@@ -76,32 +83,13 @@ export function add(a: number, b: number): number {
   return a + b;
 }
 
-let counted = 0;
-
-/** Count the calls on this thread, slowly enough for another call to arrive. */
-export async function count(_: number): Promise<number> {
-  await delay(5);
-  return ++counted;
-}
-
-/** A different number on each thread. */
-const thread = Math.random();
-
-/** Return the number of this thread, so late that the next call needs another. */
-export async function whichThread(ms: number): Promise<number> {
-  await delay(ms);
-  return thread;
-}
-
-let atATime = 0;
-let most = 0;
-
-/** Return the most calls of this function at a time on this thread so far. */
-export async function countCalls(ms: number): Promise<number> {
+/** Return this call's thread, the calls there so far, and the most at a time. */
+export async function observe(ms: number) {
+  calls++;
   most = Math.max(most, ++atATime);
   await delay(ms);
   atATime--;
-  return most;
+  return { thread, calls, most };
 }
 
 let initial: unknown[] = [];
@@ -118,10 +106,10 @@ export function initialArguments(): unknown[] {
 }
 
 /** Wait for a minute, or until the signal of the thread is aborted. */
-export async function wait(): Promise<string> {
+export async function wait(): Promise<unknown[]> {
   const signal = initial.at(-1) as AbortSignal | undefined;
-  const options = signal && { signal };
-  return await delay(60_000, options).then(() => "over", () => "aborted");
+  await delay(60_000, signal && { signal }).catch(() => {});
+  return initialArguments();
 }
 
 /** End this thread in one of four ways. */

@@ -18,17 +18,15 @@ import {
 } from "../lib/futures.ts";
 import {
   add,
-  count,
-  countCalls,
   die,
   fail,
   FlagError,
   initialArguments,
   initialize,
+  observe,
   ReadOnlyError,
   TimedOut,
   wait,
-  whichThread,
 } from "./calls.ts";
 import { replaced } from "./testing.ts";
 
@@ -57,10 +55,8 @@ function running<R>(call: () => R | Promise<R>): Future<R> {
   return future;
 }
 
-const nap = (ms: number) => running(() => delay(ms).then(() => ms));
 const raising = (error: unknown) =>
   running(() => Promise.reject<number>(error));
-
 const aborted = () => raising(new DOMException("", "AbortError"));
 
 describe("a Future", () => {
@@ -75,6 +71,8 @@ describe("a Future", () => {
     future.addDoneCallback((it) => seen.push(it === future, it.done));
     await delay(1);
     assertEquals([calls, future.done, future.cancelled], [0, false, false]);
+    const loop = "is not done: loop over asCompleted([future])";
+    assertThrows(() => future.result(), Error, loop);
     await Promise.all([future.start(), future.start()]);
     await future.start();
     assertEquals([calls, future.done, future.cancelled], [1, true, false]);
@@ -82,15 +80,6 @@ describe("a Future", () => {
     future.addDoneCallback((it) => seen.push(it === future));
     await delay(0);
     assertEquals(seen, [true, true, "printed", true]);
-  });
-
-  it("has no result until it is done", async () => {
-    const future = nap(20);
-    const loop = "is not done: loop over asCompleted([future])";
-    assertThrows(() => future.result(), Error, loop);
-    for await (const done of asCompleted([future])) {
-      assertEquals(done.result(), 20);
-    }
   });
 
   it("keeps an error, and is cancelled only by an AbortError", async () => {
@@ -148,31 +137,20 @@ describe("asCompleted", () => {
     const failed = raising(new RangeError());
     await delay(0);
     const all = [late!, soon!, aborted(), failed, soon!];
-    const seen = Array.fromAsync(asCompleted(all), (it) => all.indexOf(it));
+    const seen = Array.fromAsync(asCompleted(all), async (it) => {
+      await delay(5); // The others are done while the loop is busy.
+      return all.indexOf(it);
+    });
     for (const future of [soon, late]) await future!.start();
     assertEquals(await seen, [3, 1, 0]);
     assertEquals(await results([]), []);
   });
 
-  it("yields every future that is done while the loop is busy", async () => {
-    const numbers = [...Array(50).keys()];
-    const futures = numbers.map((n) => new Future(() => n));
-    const loop = Array.fromAsync(asCompleted(futures), async (future) => {
-      await delay(future.result() % 3);
-      return future.result();
-    });
-    for (const future of futures) await future.start();
-    assertEquals(await loop, numbers);
-  });
-
   it("yields the futures that pooledMap starts in the order of completion", async () => {
-    const [done, atATime]: [number[], number[]] = [[], []];
-    let running = 0;
+    const done: number[] = [];
     const futures = [...Array(300).keys()].map((n) =>
       new Future(async () => {
-        atATime.push(++running);
         await delay(n * 7 % 5);
-        running--;
         done.push(n);
         if (n % 3 === 0) throw new DOMException("", "AbortError");
         return n;
@@ -184,7 +162,6 @@ describe("asCompleted", () => {
       return next(future);
     });
     const seen = await Array.fromAsync(asCompleted(calls), (it) => it.result());
-    assertEquals(Math.max(...atATime), 7);
     assertEquals(seen, done.filter((n) => n % 3 > 0));
   });
 
@@ -203,16 +180,15 @@ describe("ThreadPoolExecutor", () => {
     for (const maxWorkers of [1, 2, 7, 30]) {
       await using executor = pool(maxWorkers);
       const threads = Math.min(maxWorkers, cores);
-      const counts = executor.map(countCalls, Array(30).fill(20));
-      // Each thread counts its own calls.
-      const most = Math.max(...await Array.fromAsync(counts));
+      const calls = executor.map(observe, Array(30).fill(20));
+      const seen = await Array.fromAsync(calls);
+      const most = Math.max(...seen.map((it) => it.most)); // on one thread
       assertEquals(most, Math.ceil(maxWorkers / threads));
-      const numbers = executor.map(whichThread, Array(30).fill(5));
-      assertEquals(new Set(await Array.fromAsync(numbers)).size, threads);
+      assertEquals(new Set(seen.map((it) => it.thread)).size, threads);
     }
     await using idle = pool(30);
-    const first = await resultOf(idle.submit(whichThread, 0));
-    assertEquals(await resultOf(idle.submit(whichThread, 0)), first);
+    const { thread } = await resultOf(idle.submit(observe, 0));
+    assertEquals((await resultOf(idle.submit(observe, 0))).thread, thread);
   });
 
   it("rejects an invalid number of workers or module", () => {
@@ -236,7 +212,7 @@ describe("ThreadPoolExecutor", () => {
     await assertRejects(() => errors.next(), TypeError);
   });
 
-  it("rejects a function that its module does not export", async () => {
+  it("fails a call that is not of its module or cannot be copied", async () => {
     await using executor = pool(1);
     const others = [
       () => 1,
@@ -251,19 +227,29 @@ describe("ThreadPoolExecutor", () => {
         "export it there, or set the option";
       await assertRejects(() => resultOf(call()), TypeError, why);
     }
+    const argument = (() => {}) as unknown as number;
+    const result = executor.submit(initialize);
+    for (const call of [result, executor.submit(add, argument, 1)]) {
+      await assertRejects(() => resultOf<unknown>(call), DOMException);
+    }
+    assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
+    const missing = import.meta.resolve("./no_such_module.ts");
+    await using broken = pool(1, { module: missing });
+    const call = broken.submit(add, 1, 2);
+    await assertRejects(() => resultOf(call), Error, "no_such");
   });
 
   it("cancels the queued calls of map when its loop ends early", async () => {
     for (const what of ["left", "FlagError"]) {
       await using executor = pool(1);
-      const numbers = [1, 2, 3, 4, 5, 6, 7, 8];
+      const numbers = Array(8).fill(5);
       const results = what === "left"
-        ? executor.map(count, numbers)
-        : executor.map(fail, numbers.map(() => what));
+        ? executor.map(observe, numbers)
+        : executor.map(fail, numbers.fill(what));
       await results.next().catch((error) => assert(error instanceof FlagError));
       await results.return();
-      const next = await resultOf(executor.submit(count, 0));
-      assert(next <= 4, `${what}: ${next} calls`);
+      const { calls } = await resultOf(executor.submit(observe, 0));
+      assert(calls <= 4, `${what}: ${calls} calls`);
     }
   });
 
@@ -304,70 +290,41 @@ describe("ThreadPoolExecutor", () => {
     assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
   });
 
-  it("fails a call if its arguments or its result cannot be copied", async () => {
-    await using executor = pool(1);
-    const argument = (() => {}) as unknown as number;
-    const result = executor.submit(initialize);
-    for (const call of [result, executor.submit(add, argument, 1)]) {
-      await assertRejects(() => resultOf<unknown>(call), DOMException);
-    }
-    assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
-  });
-
-  it("starts no further thread once an initializer has failed", async () => {
-    let threads = 0;
-    class CountedWorker extends Worker {
-      constructor(...args: ConstructorParameters<typeof Worker>) {
-        super(...args);
-        threads++;
-      }
-    }
-    using _ = replaced(globalThis, "Worker", CountedWorker);
-    await using executor = pool(4, { initializer: fail, initargs: ["word"] });
-    const calls = Array.from(Array(50), () => executor.submit(add, 1, 2));
-    for await (const call of asCompleted(calls)) {
-      assertThrows(() => call.result(), BrokenThreadPool);
-    }
-    assert(threads <= 4, `${threads} threads`);
-  });
-
-  it("calls the initializer on each thread with its arguments and a signal", async () => {
-    const run = new AbortController();
-    const { signal } = run;
-    const options = { initializer: initialize, initargs: [7], signal };
-    await using executor = pool(4, options);
-    for (const isAborted of [false, true]) {
-      const calls = [1, 2, 3, 4].map(() => executor.submit(initialArguments));
-      assertEquals(await results(calls), Array(4).fill([7, isAborted]));
-      run.abort();
-    }
-  });
-
   const bad: [Partial<ThreadPoolOptions>, why: string][] = [
     [{ initializer: fail, initargs: ["TypeError"] }, "of the runtime"],
     [{ initializer: initialize, initargs: [() => {}] }, "DataCloneError"],
     [{ initializer: die, initargs: ["exit"] }, "exited"],
   ];
   for (const [options, why] of bad) {
-    it(`is broken after its initializer has failed: ${why}`, async () => {
-      await using executor = pool(1, options);
+    it(`starts no further thread once its initializer has failed: ${why}`, async () => {
+      let threads = 0;
+      class CountedWorker extends Worker {
+        number = ++threads;
+      }
+      using _ = replaced(globalThis, "Worker", CountedWorker);
+      await using executor = pool(4, options);
       const submit = () => executor.submit(add, 1, 2);
-      for await (const call of asCompleted(Array.from(Array(20), submit))) {
+      for await (const call of asCompleted(Array.from(Array(50), submit))) {
         assertThrows(() => call.result(), BrokenThreadPool, why);
       }
       assertThrows(submit, BrokenThreadPool, "the initializer failed");
+      assert(threads <= 4, `${threads} threads`);
     });
   }
 
-  it("aborts the signal of every thread, even of one that starts later", async () => {
+  it("initializes each thread with arguments and a signal that it aborts", async () => {
     const run = new AbortController();
     const { signal } = run;
-    await using executor = pool(3, { initializer: initialize, signal });
+    const options = { initializer: initialize, initargs: [7], signal };
+    await using executor = pool(4, options);
+    const first = await resultOf(executor.submit(initialArguments));
+    assertEquals(first, [7, false]);
     const calls = [1, 2].map(() => executor.submit(wait));
-    await resultOf(executor.submit(add, 1, 2));
+    await delay(0); // The calls have their threads.
     run.abort();
-    const late = executor.submit(wait);
-    assertEquals(await results([...calls, late]), Array(3).fill("aborted"));
+    await using later = pool(1, options);
+    const all = [...calls, later.submit(wait)];
+    assertEquals(await results(all), Array(3).fill([7, true]));
   });
 
   it("fails only the calls on a thread that dies", async () => {
@@ -380,20 +337,13 @@ describe("ThreadPoolExecutor", () => {
     }
   });
 
-  it("fails its calls if the module cannot be loaded", async () => {
-    const module = import.meta.resolve("./no_such_module.ts");
-    await using executor = pool(1, { module });
-    const call = executor.submit(add, 1, 2);
-    await assertRejects(() => resultOf(call), Error, "no_such");
-  });
-
   it("finishes the queued calls when its block ends, and then rejects more", async () => {
     const executor = pool(2);
-    const submit = () => executor.submit(whichThread, 5);
+    const submit = () => executor.submit(observe, 5);
     const futures = Array.from({ length: 9 }, submit);
     for await (const _ of asCompleted(futures)) break;
     await executor[Symbol.asyncDispose]();
-    assert(futures.every((future) => future.result() > 0));
+    assert(futures.every((future) => future.result().calls > 0));
     assertThrows(() => executor.submit(add, 1, 2), Error, "shut down");
     await executor[Symbol.asyncDispose]();
   });
