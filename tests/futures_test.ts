@@ -1,10 +1,4 @@
-import {
-  assert,
-  assertEquals,
-  assertRejects,
-  assertStringIncludes,
-  assertThrows,
-} from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { pooledMap } from "@std/async/pool";
 import { describe, it } from "@std/testing/bdd";
@@ -38,15 +32,11 @@ function pool(maxWorkers: number, options: Partial<ThreadPoolOptions> = {}) {
 }
 
 /** Return the results of futures, in the order in which they are done. */
-async function results<R>(futures: Iterable<Future<R>>): Promise<R[]> {
-  return await Array.fromAsync(asCompleted(futures), (it) => it.result());
-}
+const results = <R>(futures: Iterable<Future<R>>) =>
+  Array.fromAsync(asCompleted(futures), (it) => it.result());
 
 /** Return the result of one future, or throw its error. */
-async function resultOf<R>(future: Future<R>): Promise<R> {
-  const [result] = await results([future]);
-  return result!;
-}
+const resultOf = async <R>(future: Future<R>) => (await results([future]))[0]!;
 
 /** Make a future, and start it. */
 function running<R>(call: () => R | Promise<R>): Future<R> {
@@ -276,7 +266,7 @@ describe("ThreadPoolExecutor", () => {
       assert(Object.getPrototypeOf(error) === Class.prototype, what);
       assertEquals(`${error}`, text);
       assertEquals(Object.fromEntries(Object.entries(error)), fields);
-      assertStringIncludes(error.stack, "calls.ts");
+      assert(error.stack.includes("calls.ts"), error.stack);
     }
     const { message, errors: [one, two, three], cause } = await failure("many");
     assertEquals([message, one.cc, three, cause.cc], ["three", "CN", 3, "IN"]);

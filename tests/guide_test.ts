@@ -2,13 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import {
-  commandLine,
-  parseReport,
-  ROOT,
-  SCRIPTS,
-  STD,
-} from "../bench/scripts.ts";
+import { commandLine, parseReport, ROOT, SCRIPTS } from "../bench/scripts.ts";
 import { type Outcome, outcome, spawn } from "./processes.ts";
 import { sharedProject } from "./projects.ts";
 import { blocks, FENCED, itOnPosix } from "./testing.ts";
@@ -27,20 +21,16 @@ function spans(text: string): string[] {
 /** Split a guide at its headings. */
 const sections = (guide: string) => guide.split(/^(?=##+ )/m);
 
-const sorted = (numbers: number[]) => numbers.sort((a, b) => a - b);
+/** Return the numbers in the matches of a pattern, sorted. */
+const numbers = (text: string, pattern: RegExp) =>
+  (text.match(pattern) ?? []).flatMap((it) => it.match(/\d+/g)!).map(Number)
+    .sort((a, b) => a - b);
 
 /** Return the callouts of a table, sorted; a row may have several. */
-function rows(section: string): number[] {
-  const found = section.matchAll(/^\| (\d+(?:, \d+)*) +\|/gm);
-  return sorted([...found].flatMap(([, row]) => row!.split(", ").map(Number)));
-}
+const rows = (section: string) => numbers(section, /^\| \d+(, \d+)* +\|/gm);
 
 /** Return the callouts in the comments of some code, sorted. */
-function callouts(code: string): number[] {
-  const found = code.matchAll(/\/\/((?: \(\d+\))+)$/gm);
-  const numbers = [...found].flatMap(([, row]) => row!.match(/\d+/g)!);
-  return sorted(numbers.map(Number));
-}
+const callouts = (code: string) => numbers(code, /\/\/( \(\d+\))+$/gm);
 
 describe("the guides", () => {
   const numbered = sections(ENGLISH).filter((part) => rows(part).length > 0);
@@ -101,14 +91,13 @@ for (const [name, text] of Object.entries(files)) {
 
 /** Start a command in that folder, with @std from the registry of these tests. */
 function start(command: string): Deno.ChildProcess {
-  const [, task, rest = ""] =
-    command.match(/^(?:deno|npx --yes deno@[\d.]+) (run -[AP]|check) (.*)/) ??
-      [];
-  const deno = task === "check"
-    ? [Deno.execPath(), "check", ...STD]
-    : commandLine("asyncio", [], { permissions: [`${task?.slice(4)}`] })
-      .slice(0, -1);
-  const words = task ? [...deno, ...rest.split(" ")] : ["sh", "-c", command];
+  const typed = /^(?:deno|npx --yes deno@[\d.]+) (run|check) (-[AP] )?(.*)/;
+  const [, task, permission, rest] = command.match(typed) ?? [];
+  const permissions = permission ? [permission.trim()] : [];
+  const [deno, , ...options] = commandLine("asyncio", [], { permissions });
+  const words = task
+    ? [deno!, task, ...options.slice(0, -1), ...rest!.split(" ")]
+    : ["sh", "-c", command];
   return spawn(words, { cwd, env: { NO_COLOR: "1" }, limit: 120 });
 }
 
@@ -135,17 +124,12 @@ function codesIn(stdout: string): string[] {
   return lines.map((line) => line.match(/\b[A-Z]{2}\b/)![0]);
 }
 
-/** Return the run at the top of a script or in the README. */
-async function shownRun(path: string): Promise<string> {
-  const text = (await read(path)).replace(/^ \* ?/gm, "");
-  return text.match(/^\$ ([^]*?)^```$/m)![1]!;
-}
-
 describe("a command of the README or the guide", () => {
   it("prints the lines that the pages and the scripts show", async () => {
-    const scripts = SCRIPTS.map((script) => `flags2_${script}.ts`);
     const check = async (path: string) => {
-      const [command, ...lines] = (await shownRun(path)).split("\n");
+      const text = (await read(path)).replace(/^ \* ?/gm, "");
+      const [, run] = text.match(/^\$ ([^]*?)^```$/m)!;
+      const [command, ...lines] = run!.split("\n");
       const { code, stdout, stderr } = await type(command!);
       const started = lines.findIndex((it) => it.startsWith("Started "));
       const [line] = started < 0 ? [] : lines.splice(started, 1);
@@ -157,7 +141,7 @@ describe("a command of the README or the guide", () => {
       assertEquals(sum, shownSum);
     };
     await check("README.md"); // Another run would start the site of this one.
-    await Promise.all(scripts.map(check));
+    await Promise.all(SCRIPTS.map((script) => check(`flags2_${script}.ts`)));
   });
 
   itOnPosix("runs a script or serves a site", async () => {

@@ -18,19 +18,12 @@ import { project, projectAtFreePorts } from "./projects.ts";
 import { eventually, has, itIf, itInTerminal, itOnPosix } from "./testing.ts";
 
 /** The signals that end a run, and their exit statuses. */
-const SIGNALS: [Deno.Signal, number][] = [
-  ["SIGHUP", 129],
-  ["SIGINT", 130],
-  ["SIGQUIT", 131],
-  ["SIGTERM", 143],
-];
+const STATUSES = { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143 };
+const SIGNALS = Object.entries(STATUSES) as [Deno.Signal, number][];
 
 const CODES = [..."ABC"].flatMap((first) =>
   [..."ABCDEFGHIJ"].map((second) => first + second)
 );
-
-/** Return the text of a file, or nothing if the file does not exist yet. */
-const read = (path: string) => Deno.readTextFile(path).catch(() => "");
 
 /** Send a signal to a process that may have ended. */
 function kill(pid: number, signal: Deno.Signal): void {
@@ -39,7 +32,6 @@ function kill(pid: number, signal: Deno.Signal): void {
   } catch { /* The process has ended. */ }
 }
 
-/** Return the words that run a line of a shell in a terminal. */
 const inTerminal = (line: string) => ["script", "-qec", line, "/dev/null"];
 
 /** A folder, and a site that answers nine requests and then holds the others. */
@@ -67,8 +59,9 @@ class Held extends TemporaryFolder {
     await ended;
   }
 
-  /** Return the status that the line has written at its end. */
-  status = () => eventually(() => read(`${this.path}/status`));
+  /** Return the text of a file in the folder as soon as it has some. */
+  read = (name: string) =>
+    eventually(() => Deno.readTextFile(`${this.path}/${name}`).catch(() => ""));
 
   /** Return the first codes that were requested and have a flag, sorted. */
   flags(requests: number): string[] {
@@ -154,7 +147,7 @@ for (now of [1000, 1249, 1250, 1251]) {
     await eventually(async () =>
       (await held.list()).filter((name) => name.endsWith(".tmp")).length === 5
     );
-    const pid = Number(await read(`${held.path}/pid`));
+    const pid = Number(await held.read("pid"));
     let isOver = false;
     ended.finally(() => isOver = true);
     // On a busy machine two signals may arrive as one.
@@ -230,8 +223,8 @@ describe("closing the window", () => {
     const shell = '"$@" > report & trap "kill -HUP $!" HUP; ' +
       "wait $!; wait $!; echo $? > status";
     await held.closeWindow(`exec sh -c ${shellQuote([shell])} sh ${words}`);
-    assertEquals(await held.status(), "129\n");
-    await held.assertStopped(await read(`${held.path}/report`));
+    assertEquals(await held.read("status"), "129\n");
+    await held.assertStopped(await held.read("report"));
   });
 
   itInTerminal("loses no flag of a script that ignores SIGHUP", async () => {
@@ -239,7 +232,7 @@ describe("closing the window", () => {
     const shell = `trap "" HUP; setsid --wait sh -c '"$@"; echo $? > status'`;
     await held.closeWindow(`${shell} sh ${shellQuote(held.words("asyncio"))}`);
     held.site.release();
-    assertEquals(await held.status(), "1\n"); // The report could not be written.
+    assertEquals(await held.read("status"), "1\n"); // No report was written.
     assertEquals(await savedIn(held), held.flags(30));
   });
 });
@@ -253,8 +246,7 @@ itOnPosix(`Ctrl-C at any moment leaves whole flags, ${often}`, async () => {
   const chance = () => 1e4 * Math.abs(Math.sin(seed++)) % 1;
   const once = async (i: number) => {
     await using folder = new TemporaryFolder();
-    const faults = { AC: "404", BD: "503" } as const;
-    await using site = new FaultSite(faults, { latency: 20 });
+    await using site = new FaultSite({ AC: "404", BD: "503" }, { latency: 20 });
     const [signal, status] = SIGNALS[Math.floor(SIGNALS.length * chance())]!;
     const moment = 500 * chance();
     const args = ["-v", "-s", site.url, "-m", "5", ...CODES];
@@ -268,9 +260,7 @@ itOnPosix(`Ctrl-C at any moment leaves whole flags, ${often}`, async () => {
     assertEquals(stderr, "", context);
     const saved = await savedIn(folder);
     // A script that ends before its first report prints no final report.
-    if (!stdout.includes("Searching")) {
-      return assertEquals(saved, [], context);
-    }
+    if (!stdout.includes("Searching")) return assertEquals(saved, [], context);
     const { flags, notFound, errors, notFinished } = parseReport(stdout);
     const counted = flags + notFound + errors + notFinished;
     assertEquals([counted, flags], [CODES.length, saved.length], context);

@@ -27,7 +27,8 @@ const [DENO, ...RUN_P] = commandLine("asyncio", [], { permissions: ["-P"] })
   .slice(0, -1);
 
 // This folder has the scripts and those on the page, and `home` is the reader's.
-const { path: cwd, ports } = await sharedProject();
+const copy = await sharedProject();
+const { path: cwd, ports } = copy;
 for (const { name, text } of SCRIPTS) {
   await Deno.writeTextFile(`${cwd}/${name}`, withPorts(text, ports));
 }
@@ -78,32 +79,27 @@ const CHECKS: Record<string, (outcome: Outcome) => void> = {
 describe("own-script.md", () => {
   const [elsewhere, install] = blocks(PAGE, "sh") as [string, string];
 
-  itOnPosix("has scripts that print the output of the page", async () => {
-    assertEquals(SCRIPTS.map(({ name }) => name), Object.keys(CHECKS));
+  itOnPosix("has scripts that type-check and print its output", async () => {
+    const names = SCRIPTS.map(({ name }) => name);
+    assertEquals(names, Object.keys(CHECKS));
     const serving = start("exec deno task serve");
     const lines = serving.stdout.pipeThrough(new TextDecoderStream());
     for await (const text of lines) if (text.includes("ERROR site")) break;
     const runs = SCRIPTS.map(async ({ name, command }) =>
       CHECKS[name]!(await type(command))
     );
-    await Promise.all(runs);
+    await Promise.all([...runs, type(`deno check ${names.join(" ")}`)]);
     serving.kill("SIGINT");
     await Promise.all([serving.status, serving.stderr.cancel()]);
     const { stderr } = await type(SCRIPTS[0]!.command, 1);
     assertMatch(stderr, /ConnectionError: /);
   });
 
-  itOnPosix("has scripts without type errors", async () => {
-    const names = SCRIPTS.map(({ name }) => name).join(" ");
-    await type(`deno check ${names}`);
-  });
-
   itOnPosix("names the error of two runs at the same time", async () => {
     const program = `import { main } from "./flags2_common.ts";
 import { downloadMany } from "./flags2_asyncio.ts";
 await Promise.all([main(downloadMany, 5, 9), main(downloadMany, 5, 9)]);`;
-    const result = await runOwn({ path: cwd }, program, ["br"]);
-    const { code, stderr, report } = result;
+    const { code, stderr, report } = await runOwn(copy, program, ["br"]);
     assertEquals([code, report.flags], [1, 1]);
     const [, line] = PAGE.match(/`(\*{3} another main[^`]+)`/)!;
     assert(stderr.startsWith(`${line!.replace(/\s+/g, " ")}\n`), stderr);
@@ -163,7 +159,7 @@ main(async () => {
 }, 1, 1);`;
     for (const text of [atTop, called, inMain]) {
       const args = ["-s", "http://localhost"];
-      const { code, stderr } = await runOwn({ path: cwd }, HEAD + text, args);
+      const { code, stderr } = await runOwn(copy, HEAD + text, args);
       assertEquals(code, 1);
       const hint = "under if (import.meta.main): ";
       assert(/^(error:|\*{3}) /.test(stderr) && stderr.includes(hint), stderr);
@@ -199,7 +195,7 @@ if (import.meta.main) {
   clearInterval(naps);
   main();
 }`;
-    const { code, stdout } = await runOwn({ path: cwd }, program);
+    const { code, stdout } = await runOwn(copy, program);
     const died = "<Future state=finished raised BrokenThreadPool>\n".repeat(6);
     const ended = "<Future state=finished returned 9>\n";
     assertEquals(stdout, `[ 4, 9 ]\nOwnError\n${died}true 7\n${ended}`);

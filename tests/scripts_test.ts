@@ -1,51 +1,44 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { describe, it } from "@std/testing/bdd";
-import { ROOT, SCRIPTS, TemporaryFolder } from "../bench/scripts.ts";
+import { ROOT, TemporaryFolder } from "../bench/scripts.ts";
 import { runOwn, runScript, terminal } from "./processes.ts";
 import { FLAGS, serve, sharedProject, siteAtFreePort } from "./projects.ts";
 import { itInTerminal } from "./testing.ts";
 
 /** The README's numbers of connections, by default and at most. */
-const CONCUR_REQ = {
-  sequential: [1, 1],
-  threadpool: [30, 1000],
-  asyncio: [5, 1000],
-} as const;
-
-/** Serve the flags to an expected number of requests at a time, and count them. */
-function countingServer(expected: number) {
-  let inFlight = 0;
-  const reached = Promise.withResolvers<void>();
-  const server = serve(async ({ pathname }) => {
-    counting.most = Math.max(counting.most, ++inFlight);
-    if (inFlight === expected) reached.resolve();
-    await reached.promise;
-    await delay(30);
-    inFlight--;
-    return await Deno.readFile(FLAGS + pathname)
-      .then((flag) => new Response(flag))
-      .catch(() => new Response(null, { status: 404 }));
-  });
-  const counting = Object.assign(server, { most: 0 });
-  return counting;
-}
+const CONCUR_REQ = [
+  ["sequential", 1, 1],
+  ["threadpool", 30, 1000],
+  ["asyncio", 5, 1000],
+] as const;
 
 describe("a script", () => {
-  for (const script of SCRIPTS) {
+  for (const [script, byDefault, most] of CONCUR_REQ) {
     it(`has as many requests in flight as -m allows: ${script}`, async () => {
-      const [byDefault, most] = CONCUR_REQ[script];
       const text = await Deno.readTextFile(`${ROOT}/flags2_${script}.ts`);
       assert(text.includes(`const DEFAULT_CONCUR_REQ = ${byDefault};`));
       assert(text.includes(`const MAX_CONCUR_REQ = ${most};`));
       const expected = Math.min(40, most);
       await using folder = new TemporaryFolder();
-      await using server = countingServer(expected);
+      let [inFlight, mostInFlight] = [0, 0];
+      const reached = Promise.withResolvers<void>();
+      await using server = serve(async ({ pathname }) => {
+        mostInFlight = Math.max(mostInFlight, ++inFlight);
+        if (inFlight === expected) reached.resolve();
+        await reached.promise;
+        await delay(30);
+        inFlight--;
+        return await Deno.readFile(FLAGS + pathname).then(
+          (flag) => new Response(flag),
+          () => new Response(null, { status: 404 }),
+        );
+      });
       const args = `-s ${server.url} -m 40 a b`;
       const result = await runScript(script, args, { cwd: folder.path });
       const { code, stdout, stderr, report } = result;
       assertEquals([code, stderr], [0, ""]);
-      assertEquals([server.requests.length, server.most], [52, expected]);
+      assertEquals([server.requests.length, mostInFlight], [52, expected]);
       assertEquals([report.flags, report.notFound], [28, 24]);
       assertMatch(stdout, /^(\P{Cc}+\n)+$/u); // The output has no control codes.
       const saved = await folder.list();
@@ -85,9 +78,10 @@ import { SystemExit } from "./lib/exit.ts";
 const { Counter, downloadOne, main } = common;
 `;
 
+const copy = await sharedProject();
+
 describe("a reader's own script", () => {
   it("can call main again, and each run ends its sites", async () => {
-    const copy = await sharedProject();
     const program = `${HEAD}
 const { args } = Deno;
 const run = async (style, line) => {
@@ -110,18 +104,16 @@ await run(sequential, "-s LOCAL -l 5");
 await run(threadpool, "-s DELAY -l 7");
 console.log(common.run.signal.aborted);
 console.log(await new Response(Deno.stdin.readable).text());`;
-    const result = await runOwn(copy, program, [], "its input");
-    const { code, stdout, stderr } = result;
+    const { code, stdout, stderr } = await runOwn(copy, program, [], "input");
     assertEquals(code, 0, stderr);
     const lines = stdout.match(/^(\d+ flags|\d+ not finished|\d+$|[a-z].*)/gm)!;
     const expected =
-      /^3 flags,0,.*,19\d not finished,130,5 flags,0,7 flags,0,false,its input$/;
+      /^3 flags,0,.*,19\d not finished,130,5 flags,0,7 flags,0,false,input$/;
     assertMatch(lines.join(), expected);
     assertEquals(stderr.match(/^Started the /gm)?.length, 5, stderr);
   });
 
   it("can call the chapter's functions, which do not start a site", async () => {
-    const copy = await sharedProject();
     await using local = await siteAtFreePort("LOCAL");
     await using late = await siteAtFreePort("DELAY");
     const program = `${HEAD}
@@ -182,7 +174,6 @@ console.error(Deno.exitCode);
 console.log("ended");
 Deno.exitCode = 0;`);
     const args = ["-s", site.url, "br", "us"];
-    const copy = await sharedProject();
     const { stdout, stderr } = await runOwn(copy, HEAD + runs.join(""), args);
     const [outputs, errors] = [stdout.split("ended\n"), stderr.split(/^1\n/m)];
     assertEquals([outputs.at(-1), errors.at(-1)], ["", ""]);

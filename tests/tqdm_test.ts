@@ -30,10 +30,7 @@ class Screen implements Stream {
 }
 
 /** Return a clock that advances by `step` milliseconds at each call. */
-function clock(step: number): () => number {
-  let now = 0;
-  return () => now += step;
-}
+const clock = (step: number, now = 0) => () => now += step;
 
 /** Make the window as wide as a screen until the block ends. */
 const windowOf = (screen: Screen) =>
@@ -130,11 +127,9 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
   it("redraws one line on a terminal about ten times a second", () => {
     const output = new Screen(60);
     const now = clock(0.5);
-    {
-      using _clock = replaced(Date, "now", now);
-      using _window = windowOf(output);
-      for (const _ of tqdm(Array(20_000), { output }));
-    }
+    using _clock = replaced(Date, "now", now);
+    using _window = windowOf(output);
+    for (const _ of tqdm(Array(20_000), { output }));
     const { drawings, writes } = output;
     assert(Math.abs(drawings.length - now() / 100) < 3);
     // deno-lint-ignore no-control-regex
@@ -155,30 +150,29 @@ console.log(isAscii({ isTerminal: () => true }, "windows"));`;
         output.width = after!;
         hour = 3_600_000;
       }
-      const late = output.drawings.filter((text) => /^ [5-9]/.test(text));
+      const { drawings } = output;
+      const late = drawings.filter((text) => /^ [5-9]/.test(text));
       assert(late.length > 9 || after! < 6);
-      const drawings = output.drawings.map((text) => text.length);
-      assert(Math.max(...drawings) < Math.max(before!, after!));
-      assert((drawings.at(-1) ?? 0) < after!);
-      assert(!output.drawings.join().includes("-"), "a negative time");
+      const widest = Math.max(...drawings.map((text) => text.length));
+      assert(widest < Math.max(before!, after!));
+      assert((drawings.at(-1) ?? "").length < after!);
+      assert(!drawings.join().includes("-"), "a negative time");
     }
   });
 
   it("ends its line once, with the loop or with the program", () => {
-    const end = new Event("unload");
     const output = new Screen(60);
     const items = tqdm([1, 2, 3], { output });
     assertEquals(output.writes, []);
     for (const n of items) if (n === 2) break;
     assertMatch(output.drawings.at(-1)!, / 1\/3 /);
+    const end = new Event("unload");
     dispatchEvent(end);
     assertEquals(output.writes.join("").split("\n").length, 2);
-    const broken = new Screen(60);
-    using _ = windowOf(broken);
-    const others = tqdm([1, 2, 3], { output: broken });
+    const others = tqdm([1, 2, 3], { output });
     others.next();
     dispatchEvent(end);
-    assertEquals(broken.writes.at(-1), "\n");
+    assertEquals(output.writes.at(-1), "\n");
     others.return();
   });
 
