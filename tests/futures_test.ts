@@ -55,9 +55,7 @@ describe("a Future", () => {
     const seen: unknown[] = [];
     const future = new Future(() => ++calls);
     using _ = replaced(console, "error", (error: unknown) => seen.push(error));
-    future.addDoneCallback(() => {
-      throw "printed";
-    });
+    future.addDoneCallback(() => fail("printed"));
     future.addDoneCallback((it) => seen.push(it === future, it.done));
     await delay(1);
     assertEquals([calls, future.done, future.cancelled], [0, false, false]);
@@ -91,11 +89,10 @@ describe("a Future", () => {
 
   it("is printed with its state, as in Python", async () => {
     const result = { status: "ok", cc: "BR" };
-    const wait = Promise.withResolvers<void>();
     const custom = Symbol.for("Deno.customInspect");
     const futures: [Future<unknown>, shown: string][] = [
       [new Future(() => 1), "pending"],
-      [running(() => wait.promise), "running"],
+      [running(() => new Promise(() => {})), "running"],
       [running(() => result), 'finished returned { status: "ok", cc: "BR" }'],
       [running(() => "x\ny"), 'finished returned "x\\ny"'],
       [running(() => fail("FlagError")), "finished raised FlagError"],
