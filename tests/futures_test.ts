@@ -318,16 +318,14 @@ describe("ThreadPoolExecutor", () => {
     await using executor = pool(2);
     for (const how of ["close", "exit", "throw", "reject"]) {
       const call = () => resultOf(executor.submit(die, how));
-      const message = "a thread has died: ";
-      await assertRejects(call, BrokenThreadPool, message, how);
+      await assertRejects(call, BrokenThreadPool, "a thread has died: ", how);
       assertEquals(await resultOf(executor.submit(add, 1, 2)), 3);
     }
   });
 
   it("finishes the queued calls when its block ends, and then rejects more", async () => {
     const executor = pool(2);
-    const submit = () => executor.submit(observe, 5);
-    const futures = Array.from({ length: 9 }, submit);
+    const futures = Array.from(Array(9), () => executor.submit(observe, 5));
     for await (const _ of asCompleted(futures)) break;
     await executor[Symbol.asyncDispose]();
     assert(futures.every((future) => future.result().calls > 0));
