@@ -30,19 +30,14 @@ export function floor(codes: number, connections: number): number {
 
 /** Format a table in Markdown; all columns but the first are aligned right. */
 export function markdown(head: string[], rows: string[][]): string {
-  const widths = head.map((_, column) =>
-    Math.max(...[head, ...rows].map((line) => line[column]!.length), 3)
+  const widths = head.map((_, i) =>
+    Math.max(...[head, ...rows].map((line) => line[i]!.length), 3)
   );
-  const rule = widths.map((width, i) =>
-    "-".repeat(width - 1) + (i ? ":" : "-")
-  );
-  return [head, rule, ...rows].map((line) =>
-    `| ${
-      line.map((cell, i) =>
-        i ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)
-      ).join(" | ")
-    } |`
-  ).join("\n");
+  const rule = widths.map((n, i) => "-".repeat(n - 1) + (i ? ":" : "-"));
+  const pad = (cell: string, i: number) =>
+    i ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!);
+  const lines = [head, rule, ...rows].map((line) => line.map(pad).join(" | "));
+  return lines.map((line) => `| ${line} |`).join("\n");
 }
 
 /** Format the times of races, and compare each with the floor and the first race. */

@@ -44,8 +44,7 @@ export function screens(
     shown = (shown + added).replaceAll("\r\n", "\n")
       .replace(/[^\n]*\r(?=[^\n])/g, "");
     if (text.includes("^C")) end = "^C"; // The film keeps it on the line.
-    const [, bar, rest = ""] = shown.trimEnd().match(/^(.*%\|.*)$([^]*)/m) ??
-      [];
+    const [, bar, rest = ""] = /^(.*%\|.*)$([^]*)/m.exec(shown.trimEnd()) ?? [];
     return { at, lines: bar ? `${bar}${end}${rest}`.split("\n") : [] };
   }).filter(({ at, lines }) => lines.length > 0 && at < LENGTH);
 }
@@ -61,11 +60,11 @@ export function film(races: Race[]): string {
   for (const { setup: [script], command, output } of races) {
     const strip = screens(output);
     const height = LINE * Math.max(...strip.map(({ lines }) => lines.length));
-    const steps = [{ at: 0 }, ...strip].map(({ at }, i) =>
-      `${(100 * at / LENGTH).toFixed(2)}% { transform: translateY(${
-        height * (1 - i)
-      }px); }`
-    );
+    const steps = [{ at: 0 }, ...strip].map(({ at }, i) => {
+      const share = (100 * at / LENGTH).toFixed(2);
+      return `${share}% { transform: translateY(${height * (1 - i)}px); }`;
+    });
+    const last = `translate(0 ${-height * (strip.length - 1)})`;
     animations.push(
       `@keyframes ${script} { ${steps.join("\n")} }`,
       `.${script} { animation: ${script} ${LENGTH}s step-end infinite; }`,
@@ -75,9 +74,7 @@ export function film(races: Race[]): string {
       rect("screen", 0.5 - PADDING, 0.5 - PADDING, WIDTH - 1, height + 42),
       row(`$ ${command}`, 0),
       `<svg y="${LINE}" width="${80 * CELL}" height="${height}">`,
-      `<g class="${script}" fill="var(--${script})" transform="translate(0 ${
-        -height * (strip.length - 1)
-      })">`,
+      `<g class="${script}" fill="var(--${script})" transform="${last}">`,
       ...strip.flatMap(({ lines }, i) =>
         lines.map((line, j) => row(line, i * height + j * LINE))
       ),

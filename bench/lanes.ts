@@ -51,11 +51,8 @@ export async function watch(
 }
 
 /** The kinds of answers, and the words for them. */
-const KINDS: [Kind, string][] = [
-  ["flag", "flags"],
-  ["none", "not found"],
-  ["error", "errors"],
-];
+const KINDS = ["flag", "none", "error"] as const;
+const WORDS = { flag: "flags", none: "not found", error: "errors" };
 
 const [WIDTH, MARGIN, HEAD, CAPTION, LANE] = [700, 12, 72, 22, 16];
 
@@ -85,10 +82,9 @@ export function lanes(runs: Run[]): string {
   const bars: string[] = [];
   let y = HEAD;
   for (const run of runs) {
-    bars.push(
-      `<text class="caption" x="${MARGIN}" y="${y + 16}">` +
-        `<tspan class="script">${run.setup[0]}</tspan> ${caption(run)}</text>`,
-    );
+    const name = `<tspan class="script">${run.setup[0]}</tspan>`;
+    const at = `x="${MARGIN}" y="${y + 16}"`;
+    bars.push(`<text class="caption" ${at}>${name} ${caption(run)}</text>`);
     y += CAPTION;
     for (const bar of toBars(run.requests, lasted(run), scale, width)) {
       const { cc, kind, lane, left, right } = bar;
@@ -106,19 +102,16 @@ export function lanes(runs: Run[]): string {
       text("tick", [x, y + 16], second ? `${second}` : "0 s");
   });
   const heading = text("title", [MARGIN, 22], title);
-  const legend = KINDS.map(([kind, words], i) => {
+  const legend = KINDS.map((kind, i) => {
     const x = MARGIN + [0, 75, 175][i]!;
-    return barOf(kind, x, 50, 14) + text("ink", [x + 20, 62], words);
+    return barOf(kind, x, 50, 14) + text("ink", [x + 20, 62], WORDS[kind]);
   });
-  const description = runs.map((run) =>
-    `${run.setup[0]} ${caption(run)}. ${barsOf(run)}`
-  );
-  return svg(
-    [WIDTH, y + 26],
-    [title, [key, ...description].join("\n")],
-    STYLE,
-    [heading, text("dim", [MARGIN, 42], key), ...legend, ...axis, ...bars],
-  );
+  const description = [key].concat(
+    runs.map((run) => `${run.setup[0]} ${caption(run)}. ${barsOf(run)}`),
+  ).join("\n");
+  const line = text("dim", [MARGIN, 42], key);
+  const elements = [heading, line, ...legend, ...axis, ...bars];
+  return svg([WIDTH, y + 26], [title, description], STYLE, elements);
 }
 
 /** Draw a bar; two lines mark that of an error for readers without colours. */
@@ -136,24 +129,20 @@ function lasted({ requests }: Run): number {
 /** Return `on DELAY, 10 at a time: 1.59 s, 11 flags, 15 not found`. */
 function caption(run: Run): string {
   const { setup: [, label, connections], counts } = run;
-  const outcomes = KINDS.map(([kind, words]) => {
+  const seconds = `${(lasted(run) / 1000).toFixed(2)} s`;
+  const outcomes = KINDS.filter((kind) => counts[kind]).map((kind) => {
     const n = counts[kind];
-    return n && `${n} ${n === 1 ? words.replace(/s$/, "") : words}`;
+    return `${n} ${n === 1 ? WORDS[kind].replace(/s$/, "") : WORDS[kind]}`;
   });
-  const parts = [`${(lasted(run) / 1000).toFixed(2)} s`, ...outcomes];
-  return `on ${label}, ${connections} at a time: ${
-    parts.filter(Boolean).join(", ")
-  }`;
+  const parts = [seconds, ...outcomes].join(", ");
+  return `on ${label}, ${connections} at a time: ${parts}`;
 }
 
-/** Return `10 lanes, 2 to 3 bars on each.` */
+/** Return `2 to 3 bars on each of 10 lanes.` */
 function barsOf({ requests, lanes }: Run): string {
   const bars = Array<number>(lanes).fill(0);
   for (const { lane } of requests) bars[lane]!++;
-  const each = [...new Set([Math.min(...bars), Math.max(...bars)])].join(
-    " to ",
-  );
-  return lanes > 1
-    ? `${each} bars on each of ${lanes} lanes.`
-    : `${each} bars.`;
+  const ends = new Set([Math.min(...bars), Math.max(...bars)]);
+  const where = lanes > 1 ? ` on each of ${lanes} lanes` : "";
+  return `${[...ends].join(" to ")} bars${where}.`;
 }

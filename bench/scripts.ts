@@ -52,10 +52,8 @@ export class TemporaryFolder implements AsyncDisposable {
   /** Return the sorted names in a folder, or nothing if it does not exist. */
   async list(folder = "downloads"): Promise<string[]> {
     try {
-      const entries = await Array.fromAsync(
-        Deno.readDir(`${this.path}/${folder}`),
-      );
-      return entries.map(({ name }) => name).sort();
+      const entries = Deno.readDir(`${this.path}/${folder}`);
+      return (await Array.fromAsync(entries, ({ name }) => name)).sort();
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return [];
       throw error;
@@ -92,15 +90,9 @@ export function commandLine(
   args: string[],
   { permissions = ["-A"], root = ROOT }: ScriptOptions = {},
 ): string[] {
-  return [
-    Deno.execPath(),
-    "run",
-    ...STD,
-    ...permissions,
-    ...permissions.includes("-P") ? MIRROR : [],
-    `${root}/flags2_${script}.ts`,
-    ...args,
-  ];
+  const mirror = permissions.includes("-P") ? MIRROR : [];
+  return [Deno.execPath(), "run", ...STD, ...permissions]
+    .concat(mirror, `${root}/flags2_${script}.ts`, args);
 }
 
 /** Quote words for a POSIX shell. */
