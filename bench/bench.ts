@@ -11,7 +11,7 @@
 
 import { delay } from "@std/async/delay";
 import { expandCcArgs } from "../flags2_common.ts";
-import { abortOnInterrupt, reportError, SystemExit } from "../lib/exit.ts";
+import { SystemExit } from "../lib/exit.ts";
 import { startSite } from "../site/start.ts";
 import {
   commandLine,
@@ -21,24 +21,8 @@ import {
   TemporaryFolder,
   withPorts,
 } from "./scripts.ts";
-import { floor, markdown } from "./compare.ts";
-
-/** The number of measurements of each program and each site. */
-const TIMES = 9;
-
-const stop = new AbortController();
-const { signal } = stop;
-
-/** Run a program to its end, and return its output. */
-async function runProgram(cwd: string, words: string[]): Promise<string> {
-  const [program, ...args] = words as [string, ...string[]];
-  const command = new Deno.Command(program, { args, cwd, signal });
-  const { success, stdout, stderr } = await command.output();
-  signal.throwIfAborted();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  if (!success) throw new SystemExit(`${program} failed: ${text(stderr)}`);
-  return text(stdout);
-}
+import { floor, markdown, runMain } from "./compare.ts";
+import { runProgram } from "./lanes.ts";
 
 /** Report whether a program is installed, and print a line if it is not. */
 function installed(program: string): boolean {
@@ -54,10 +38,9 @@ function installed(program: string): boolean {
 export async function medians(
   measure: () => Promise<number[]>,
 ): Promise<number[]> {
-  const all: number[][] = [];
-  while (all.length < TIMES) all.push(await measure());
+  const all = await Array.fromAsync({ length: 9 }, measure);
   const sorted = (i: number) => all.map((one) => one[i]!).sort((a, b) => a - b);
-  return all[0]!.map((_, i) => sorted(i)[TIMES >> 1]!);
+  return all[0]!.map((_, i) => sorted(i)[all.length >> 1]!);
 }
 
 /** Return the names and command lines of the programs that download all codes. */
@@ -85,25 +68,24 @@ function programs(base: string, connections: number): [string, string[]][] {
  *
  * @throws {SystemExit} If a program fails or does not save all flags.
  */
-async function seconds(path: string, commands: string[][]): Promise<number[]> {
+async function time(path: string, commands: string[][], signal: AbortSignal) {
   const count = "ls -d */ | wc -l && ls */*.gif | wc -l";
   const shell = `cd new && "$@" && ${count}`;
   let words = ["unshare", "-rm", "sh", "-c"]
     .concat(`mount -t tmpfs tmpfs new && ${shell}`, "sh");
   await Deno.mkdir(`${path}/new`);
-  await runProgram(path, [...words, "true"]).catch(() => {
+  await runProgram(path, [...words, "true"], signal).catch(() => {
     console.log("Cannot mount a tmpfs; saving the flags on disk.");
     words = ["sh", "-c", `rm -r new && mkdir new && ${shell}`, "sh"];
   });
   words = words.concat("hyperfine -N -i -r 1 --style none".split(" "))
     .concat("--export-json", "../times", commands.map(shellQuote));
   return await medians(async () => {
-    const output = await runProgram(path, words);
+    const output = await runProgram(path, words, signal);
     const [folders, flags] = output.split("\n").map(Number);
+    const found = `${flags} flags in ${folders} folders`;
     if (flags !== 194 * folders!) {
-      throw new SystemExit(
-        `${flags} flags in ${folders} folders, not 194 in each`,
-      );
+      throw new SystemExit(`${found}, not 194 in each`);
     }
     const { results } = JSON.parse(await Deno.readTextFile(`${path}/times`));
     for (const { command, exit_codes: [code] } of results) {
@@ -140,7 +122,7 @@ export async function startNginx(
   throw new SystemExit("nginx does not serve with site/nginx.conf");
 }
 
-async function main(): Promise<void> {
+async function main(signal: AbortSignal): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(new TemporaryFolder());
   const ports = Array.from({ length: 4 }, freePort);
@@ -154,14 +136,13 @@ async function main(): Promise<void> {
   if (hasNginx && installed("wrk")) {
     const rate = async (base: string) => {
       const wrk = ["wrk", "-t1", "-c30", "-d1s", `${base}/br/br.gif`];
-      const output = await runProgram(path, wrk);
+      const output = await runProgram(path, wrk, signal);
       return Number(output.match(/Requests\/sec: +(\S+)/)![1]);
     };
     const both = async () => [await rate(site(3)), await rate(local)];
     const [ours, theirs] = (await medians(both)).map(Math.round);
-    console.log(
-      `The LOCAL site answers ${ours} requests a second, nginx ${theirs}.`,
-    );
+    const rates = `${ours} requests a second, nginx ${theirs}`;
+    console.log(`The LOCAL site answers ${rates}.`);
   }
   if (!installed("hyperfine")) return;
   const urls = expandCcArgs(true, false, []).map((cc) => cc.toLowerCase())
@@ -169,21 +150,18 @@ async function main(): Promise<void> {
   await Deno.writeTextFile(`${path}/aria2.txt`, urls.join("\n"));
   await Deno.writeTextFile(`${path}/curl.txt`, "url=" + urls.join("\nurl="));
   await Deno.writeTextFile(`${path}/empty.ts`, "");
-  const onLocal = programs(local, 100).filter(([, [program]]) =>
-    program === Deno.execPath() || installed(program!)
-  );
+  const onLocal = programs(local, 100).filter(([, [name]]) => installed(name!));
   const onDelay = [100, 676].flatMap((n) => programs(late, n).slice(0, 4));
-  const [help, empty, ...times] = await seconds(path, [
+  const [help, empty, ...times] = await time(path, [
     commandLine("asyncio", ["-h"]),
     [Deno.execPath(), "run", "-A", "../empty.ts"],
     ...[...onLocal, ...onDelay].map(([, words]) => words),
-  ]) as [number, number, ...number[]];
+  ], signal) as [number, number, ...number[]];
   const ms = (time: number) => `${(1000 * time).toFixed(0)} ms`;
   const over = (least: number, time?: number) =>
     time ? (time / least).toFixed(2) : "";
-  const [start, least] = [ms(help), ms(empty)];
   console.log(
-    `\`flags2_asyncio.ts -h\` takes ${start}, an empty script ${least}:`,
+    `\`flags2_asyncio.ts -h\` takes ${ms(help)}, an empty script ${ms(empty)}:`,
     `${over(empty, help)} times as long.\n`,
   );
   const delayed = times.slice(onLocal.length);
@@ -200,11 +178,4 @@ async function main(): Promise<void> {
   console.log(markdown(head.split(","), rows));
 }
 
-if (import.meta.main) {
-  using _ = abortOnInterrupt(stop);
-  try {
-    await main();
-  } catch (error) {
-    reportError(signal.aborted ? signal.reason : error, "");
-  }
-}
+if (import.meta.main) await runMain(main);

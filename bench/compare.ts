@@ -50,15 +50,10 @@ export function table(races: Race[]): string {
     const elapsed = report.elapsed * least / floor(done, connections);
     first ||= elapsed;
     if (done < codes) note += `\n\n${script} extrapolated from ${done} codes`;
-    return [
-      script,
-      `${codes}`,
-      `${connections}`,
-      `${elapsed.toFixed(2)} s`,
-      `${least.toFixed(2)} s`,
-      (elapsed / least).toFixed(3),
-      `${(first / elapsed).toFixed(1)} x`,
-    ];
+    const times = [elapsed, least].map((time) => `${time.toFixed(2)} s`);
+    const ratio = (elapsed / least).toFixed(3);
+    const faster = `${(first / elapsed).toFixed(1)} x`;
+    return [script, `${codes}`, `${connections}`, ...times, ratio, faster];
   });
   const head = "script,codes,connections,elapsed,floor,elapsed / floor,faster";
   return markdown(head.split(","), rows) + note;
@@ -112,6 +107,19 @@ export async function race(
   return { setup, command, output, report };
 }
 
+/** Run a main function, whose signal Ctrl-C aborts, and report its error. */
+export async function runMain(
+  main: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const run = new AbortController();
+  using _ = abortOnInterrupt(run);
+  try {
+    await main(run.signal);
+  } catch (error) {
+    reportError(run.signal.aborted ? run.signal.reason : error, "");
+  }
+}
+
 async function main(signal: AbortSignal): Promise<void> {
   const { port } = SITES["DELAY"]!;
   await using site = await startSite("DELAY", port, signal);
@@ -134,12 +142,4 @@ async function main(signal: AbortSignal): Promise<void> {
   console.log("\nThe film is docs/race.svg, the lanes are docs/lanes.svg.");
 }
 
-if (import.meta.main) {
-  const run = new AbortController();
-  using _ = abortOnInterrupt(run);
-  try {
-    await main(run.signal);
-  } catch (error) {
-    reportError(run.signal.aborted ? run.signal.reason : error, "");
-  }
-}
+if (import.meta.main) await runMain(main);

@@ -22,6 +22,21 @@ export interface Run extends ReturnType<typeof layOut> {
   setup: [script: Script, label: "DELAY" | "ERROR", connections: number];
 }
 
+/** Run a program in a folder to its end, and return its output. */
+export async function runProgram(
+  cwd: string,
+  words: string[],
+  signal: AbortSignal,
+): Promise<string> {
+  const [program, ...args] = words as [string, ...string[]];
+  const command = new Deno.Command(program, { args, cwd, signal });
+  const { success, stdout, stderr } = await command.output();
+  signal.throwIfAborted();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  if (!success) throw new SystemExit(`${program} failed: ${text(stderr)}`);
+  return text(stdout);
+}
+
 /** Run a script for the first of all codes, and watch the requests at its site. */
 export async function watch(
   setup: Run["setup"],
@@ -35,11 +50,7 @@ export async function watch(
   const base = `http://localhost:${port}`;
   const { body } = await fetch(`${base}/page/events`, { signal });
   const args = ["-e", "-l", codes, "-m", connections, "-s", `${base}/flags`];
-  const [program, ...words] = commandLine(script, args.map(String));
-  const options = { args: words, cwd: folder.path, signal };
-  const { success } = await new Deno.Command(program!, options).output();
-  signal.throwIfAborted();
-  if (!success) throw new SystemExit(`flags2_${script}.ts failed`);
+  await runProgram(folder.path, commandLine(script, args.map(String)), signal);
   let received = "";
   for await (const chunk of body!.pipeThrough(new TextDecoderStream())) {
     received += chunk;
