@@ -27,57 +27,30 @@ type Answer = Part[] | ((request: Request) => Part[] | AsyncIterable<Part>);
 
 const ZEROS = new Uint8Array(2 ** 20);
 
-function latin1(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
-}
+const latin1 = (text: string) => new Uint8Array(Buffer.from(text, "latin1"));
 
 /**
- * Return the flag of a code, which no other code has. It is a GIF with a comment
- * that contains the byte of the trailer many times.
+ * Return the flag of a code, which no other code has, with zeros up to a length. It
+ * is a GIF with a comment that contains the byte of the trailer many times.
  */
-export function flagOf(cc: string): Uint8Array<ArrayBuffer> {
+export function flagOf(cc: string, length = 0): Uint8Array<ArrayBuffer> {
   const block = `\x7f${`${cc};`.repeat(127).slice(0, 127)}`;
   const head = "GIF89a\x01\0\x01\0\0\0\0!\xfe";
   const image = ",\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0";
-  return latin1(`${head}${block.repeat(26)}\0${image};`);
+  const gif = `${head}${block.repeat(26)}\0${image};`;
+  return latin1(gif.padEnd(length, "\0"));
 }
 
-/** Return a flag with zeros after its end, up to a length. */
-function longFlag(cc: string, length: number): Uint8Array {
-  const flag = new Uint8Array(length);
-  flag.set(flagOf(cc));
-  return flag;
-}
+/** The end of a part of each flag; its last byte looks like the trailer. */
+const CUT = flagOf("BR").lastIndexOf(0x3b, 2000) + 1;
 
 /** The most bytes of a body that a script accepts. */
 const MAX_BYTES = 16 * ZEROS.length;
 
-/** The lengths of flags that have zeros after their end. */
-const LENGTHS: Record<string, number> = {
-  "big": MAX_BYTES,
-  "tiny chunks": 20_000,
-};
-
-/** Return the flag that a script saves for a code with a fault. */
-function savedFlag(cc: string, fault = "good"): Uint8Array {
-  const length = LENGTHS[fault];
-  return length ? longFlag(cc, length) : flagOf(cc);
-}
-
-/** Return the first part of a flag, up to a byte that looks like the trailer. */
-function cutFlag(cc: string): Uint8Array {
-  const flag = flagOf(cc);
-  return flag.slice(0, flag.lastIndexOf(0x3b, 2000) + 1);
-}
+/** The lengths of flags that a script saves with zeros after their end. */
+const LENGTHS = { "big": MAX_BYTES, "tiny chunks": 20_000 };
 
 const zippedFlag = (cc: string): Uint8Array => gzipSync(flagOf(cc));
-
-/** Return a flag in two gzip members. */
-function twiceZipped(cc: string): Uint8Array {
-  const part = cutFlag(cc);
-  const rest = flagOf(cc).subarray(part.length);
-  return Buffer.concat([gzipSync(part), gzipSync(rest)]);
-}
 
 /** Return 1,000 MB of zeros, zipped without an end. */
 function bomb(): Uint8Array {
@@ -89,25 +62,25 @@ function bomb(): Uint8Array {
 /** Return the codes of `downloads`, in which every file must be a whole flag. */
 export async function savedIn(
   folder: TemporaryFolder,
-  faults: Record<string, Fault> = {},
+  faults: Record<string, string> = {},
 ): Promise<string[]> {
-  const names = await folder.list();
-  return names.map((name) => {
+  const lengths: Record<string, number> = LENGTHS;
+  return (await folder.list()).map((name) => {
     const cc = name.replace(/\.gif$/, "").toUpperCase();
     const bytes = Deno.readFileSync(`${folder.path}/downloads/${name}`);
-    assert(Buffer.compare(bytes, savedFlag(cc, faults[cc])) === 0, name);
+    const flag = flagOf(cc, lengths[faults[cc] ?? "good"]);
+    assert(Buffer.compare(bytes, flag) === 0, name);
     return cc;
   });
 }
 
 /** Return the start of an answer with a body of a known length. */
-function head(status: string, length: number, headers = ""): string {
-  return `HTTP/1.1 ${status}\r\nContent-Length: ${length}\r\n${headers}\r\n`;
-}
+const head = (status: string, length: number, headers = "") =>
+  `HTTP/1.1 ${status}\r\nContent-Length: ${length}\r\n${headers}\r\n`;
 
-function answer(status: string, body = "oops", headers = ""): string[] {
-  return [head(status, body.length, headers) + body];
-}
+const answer = (status: string, body = "oops", headers = "") => [
+  head(status, body.length, headers) + body,
+];
 
 const redirect = (location: string) =>
   answer("302 Found", "", `Location: ${location}\r\n`);
@@ -157,7 +130,9 @@ const FAULTS = {
   "HTML page": answer("200 OK", "<!DOCTYPE html><title>Log in</title>"),
   "empty body": answer("200 OK", ""),
   "no length": ({ cc }) => [`${OK}\r\n`, flagOf(cc), CLOSE],
-  "no length, cut short": ({ cc }) => [`${OK}\r\n`, cutFlag(cc), CLOSE],
+  "no length, cut short": (
+    { cc },
+  ) => [`${OK}\r\n`, flagOf(cc).slice(0, CUT), CLOSE],
   "short body": [HALF, CLOSE],
   "chunks cut off": [`${CHUNKED}6\r\nGIF89a\r\n`, CLOSE],
   "bad chunk": [`${CHUNKED}6\r\nGIF89a\r\nzz\r\n`, CLOSE],
@@ -201,19 +176,22 @@ const FAULTS = {
   "coding none": coded(" None "),
   "empty coding": coded(""),
   "gzip": coded("gzip", zippedFlag),
-  "gzip in two": coded("gzip", twiceZipped),
+  "gzip in two": coded("gzip", (cc) => {
+    const parts = [flagOf(cc).slice(0, CUT), flagOf(cc).slice(CUT)];
+    return Buffer.concat(parts.map((part) => gzipSync(part)));
+  }),
   "gzip as transfer coding": ({ cc }) => {
     const body = zippedFlag(cc);
     const head = CHUNKED.replace("chunked", "gzip, chunked");
     return [`${head}${body.length.toString(16)}\r\n`, body, "\r\n0\r\n\r\n"];
   },
   "tiny chunks": ({ cc }) => {
-    const bytes = [...savedFlag(cc, "tiny chunks")];
+    const bytes = [...flagOf(cc, LENGTHS["tiny chunks"])];
     const chunks = bytes.flatMap((byte) => [49, 13, 10, byte, 13, 10]);
     return [CHUNKED, Uint8Array.from(chunks), "0\r\n\r\n"];
   },
-  "big": flag("", (cc) => savedFlag(cc, "big")),
-  "too big": flag("", (cc) => longFlag(cc, MAX_BYTES + 1)),
+  "big": flag("", (cc) => flagOf(cc, MAX_BYTES)),
+  "too big": flag("", (cc) => flagOf(cc, MAX_BYTES + 1)),
   "gzip bomb": coded("gzip", bomb),
   "endless body": endless(`${OK}\r\n`, [ZEROS]),
   "endless chunks": endless(
@@ -225,6 +203,10 @@ const FAULTS = {
 /** The faults of the files to which redirects lead. */
 const TARGETS: Record<string, Fault> = { good: "good", none: "404" };
 
+/**
+ * The numbers of requests after which the port is closed or requests wait for
+ * `release`, and the milliseconds that each answer takes.
+ */
 type Options = { dieAfter?: number; holdAfter?: number; latency?: number };
 
 /** A server at a free port, with a fault for some codes. */
@@ -239,14 +221,7 @@ export class FaultSite implements AsyncDisposable {
   /** Promises that resolve when the port and the connections are closed. */
   readonly #pending: Promise<void>[] = [this.#accept()];
 
-  /**
-   * Start the server.
-   *
-   * @param faults Codes in upper case, each with its fault; `*` for all others.
-   * @param options `dieAfter`: the requests after which the port is closed.
-   *   `holdAfter`: the requests after which others wait for `release`. `latency`:
-   *   the milliseconds that each answer takes.
-   */
+  /** Start the server; `faults` has codes in upper case, and `*` for all others. */
   constructor(
     readonly faults: Record<string, Fault> = {},
     readonly options: Options = {},
@@ -295,24 +270,27 @@ export class FaultSite implements AsyncDisposable {
       if (this.requests.length > dieAfter) return this.#close();
       if (this.requests.length > holdAfter) await this.#released.promise;
       if (latency > 0) await delay(latency);
-      const fault = TARGETS[decodeURIComponent(file)] ?? this.faults[cc] ??
-        this.faults["*"] ?? "good";
+      const { [cc]: own, "*": others = "good" } = this.faults;
+      const fault = TARGETS[file] ?? own ?? others;
       // A socket that is closed with unread bytes resets the connection.
       if (!fault.startsWith("reset")) {
         await readTo("\r\n\r\n", connection, 1024, line);
       }
       const answer: Answer = FAULTS[fault];
-      const parts = Array.isArray(answer)
-        ? answer
-        : answer({ cc, isFirst, isAgain });
+      const request = { cc, isFirst, isAgain };
+      const parts = Array.isArray(answer) ? answer : answer(request);
       for await (const part of parts) {
         if (part === CLOSE) return;
-        let bytes = typeof part === "string" ? latin1(part) : part;
-        while (bytes.length > 0) {
-          bytes = bytes.subarray(await connection.write(bytes));
-        }
+        await write(connection, typeof part === "string" ? latin1(part) : part);
       }
     }
+  }
+}
+
+/** Write all bytes to a connection. */
+export async function write(connection: Deno.Conn, bytes: Uint8Array) {
+  while (bytes.length > 0) {
+    bytes = bytes.subarray(await connection.write(bytes));
   }
 }
 
