@@ -2,29 +2,23 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { ConnectionError, exemptLocalhost, get } from "../lib/requests.ts";
 import { FaultSite } from "./fault_site.ts";
-import { freePort, SCRIPTS, TemporaryFolder } from "../bench/scripts.ts";
+import {
+  freePort,
+  type Script,
+  SCRIPTS,
+  TemporaryFolder,
+} from "../bench/scripts.ts";
 import { runScript } from "./processes.ts";
 import { serve, sharedProject } from "./projects.ts";
 import { has, hasIPv6, itIf, itOnPosix } from "./testing.ts";
-import {
-  answer,
-  CANCEL,
-  certificate,
-  cutBefore,
-  FLAG,
-  GOAWAY,
-  http2,
-  REFUSED_STREAM,
-  RST_STREAM,
-  TlsSite,
-} from "./tls_site.ts";
+import { certificate, cutBefore, FLAG, http2, TlsSite } from "./tls_site.ts";
 
 const { signal } = new AbortController();
 const limits = { timeout: 60, signal };
 
 describe("a request on a closed connection", () => {
-  const request = (site: FaultSite, timeout = 60) =>
-    get(`${site.url}/br/br.gif`, { timeout, signal });
+  const request = ({ url }: FaultSite, timeout = 60) =>
+    get(`${url}/br/br.gif`, { timeout, signal });
 
   it("is retried on a fresh connection", async () => {
     for (const how of ["closed", "408"] as const) {
@@ -48,17 +42,14 @@ describe("a refused request", () => {
   const url = `http://127.0.0.1:${port}/`;
 
   it("is retried ten times, also at the URL of a redirect", async () => {
-    const urls = new Map<string, number>();
-    const restartServer = (url: string) => {
-      urls.set(url, (urls.get(url) ?? 0) + 1);
-      return Promise.resolve(true);
-    };
+    const urls: string[] = [];
+    const restartServer = (url: string) => Promise.resolve(!!urls.push(url));
     await using server = serve(() => Response.redirect(url));
     for (const from of [url, server.url]) {
       const options = { ...limits, restartServer };
       await assertRejects(() => get(from, options), ConnectionError, "tcp");
     }
-    assertEquals([...urls], [[url, 20]]);
+    assertEquals(urls, Array(20).fill(url));
   });
 
   it("restarts a server, and succeeds when the server listens", async () => {
@@ -90,82 +81,68 @@ describe("a script over TLS", () => {
     assertEquals(server.requests, []);
   });
 
-  type Protocol = ConstructorParameters<typeof TlsSite>[1];
-  type Serve = ConstructorParameters<typeof TlsSite>[2];
-  const goingAway = http2(async (send, id, n) => {
-    if (n <= 10) return await answer(send, id);
-    await send(GOAWAY, 0, 0, [0, 0, 0, id - 2, 0, 0, 0, 0]);
-    return false;
-  });
-  const refusing = http2(async (send, id, n) => {
-    if (n % 3 > 0) return await answer(send, id);
-    await send(RST_STREAM, 0, id, [0, 0, 0, REFUSED_STREAM]);
-  });
-  const early: [what: string, Protocol, Serve][] = [
-    ["a server cuts a connection after each answer", "http/1.1", cutBefore(2)],
-    ["a server sends GOAWAY after ten answers", "h2", goingAway],
-    ["a server refuses every third stream", "h2", refusing],
+  type Behaviour = ConstructorParameters<typeof TlsSite>[1];
+
+  /** Run a script with `-v` against a site whose certificate the script trusts. */
+  async function run(script: Script, args: string, behaviour: Behaviour) {
+    await using folder = new TemporaryFolder();
+    const secrets = await certificate(folder);
+    await using site = new TlsSite(secrets, behaviour);
+    const options = { cwd: folder.path, env: { DENO_CERT: "cert.pem" } };
+    return await runScript(script, `-s ${site.url} -v ${args}`, options);
+  }
+
+  const early: [what: string, Behaviour][] = [
+    ["cuts a connection after each answer", cutBefore(2)],
+    [
+      "sends GOAWAY after ten answers",
+      http2(({ n, answer, goAway }) => n <= 10 ? answer() : goAway()),
+    ],
+    [
+      "refuses every third stream",
+      http2(({ n, answer, refuse }) => n % 3 > 0 ? answer() : refuse()),
+    ],
   ];
-  const env = { DENO_CERT: "cert.pem" };
-  for (const [what, protocol, serve] of early) {
-    itSecure(`loses no flag when ${what}`, async () => {
-      await using folder = new TemporaryFolder();
-      const secrets = await certificate(folder);
-      await using site = new TlsSite(secrets, protocol, serve);
+  for (const [what, behaviour] of early) {
+    itSecure(`loses no flag when a server ${what}`, async () => {
       for (const script of SCRIPTS) {
-        const args = `-s ${site.url} -al 50 -m 20 -v`;
-        const options = { cwd: folder.path, env };
-        const { stdout, report } = await runScript(script, args, options);
+        const result = await run(script, "-al 50 -m 20", behaviour);
+        const { stdout, report } = result;
         assertEquals(report.flags, 50, `${script}\n${stdout}`);
       }
     });
   }
 
-  itSecure("reports a connection that the server closes", async () => {
-    await using folder = new TemporaryFolder();
-    const secrets = await certificate(folder);
-    const goaway = http2(async (send) => {
-      await send(GOAWAY, 0, 0, Array(8).fill(0));
-      return false;
-    });
-    const closing: [Protocol, Serve][] = [
-      ["http/1.1", cutBefore(1)],
-      ["h2", goaway],
-    ];
-    for (const [protocol, serve] of closing) {
-      await using site = new TlsSite(secrets, protocol, serve);
-      const options = { cwd: folder.path, env };
-      const args = `-s ${site.url} -v br`;
-      const { stdout } = await runScript("asyncio", args, options);
-      const why = "Connection error: the server closed the connection";
-      assertEquals(stdout.split("\n")[3], `*** Error for BR: ${why}`);
-    }
-  });
-
-  itSecure("reports a body that HTTP/2 breaks off", async () => {
-    await using folder = new TemporaryFolder();
-    const secrets = await certificate(folder);
-    let requests = 0;
-    const serve = http2(async (send, id) => {
-      requests++;
-      await answer(send, id, 300);
-      await send(RST_STREAM, 0, id, [0, 0, 0, CANCEL]);
-    });
-    await using site = new TlsSite(secrets, "h2", serve);
-    const options = { cwd: folder.path, env };
-    const args = `-s ${site.url} -v br`;
-    const { stdout } = await runScript("asyncio", args, options);
-    const line = "*** Error for BR: Connection error: incomplete body";
-    assertEquals([stdout.split("\n")[3], requests], [line, 1]);
-  });
+  itSecure(
+    "reports a closed connection, and a body that HTTP/2 breaks off",
+    async () => {
+      const closed = "the server closed the connection";
+      let requests = 0;
+      const breaking = http2(({ breakOff }) => {
+        requests++;
+        return breakOff();
+      });
+      const table: [Behaviour, why: string][] = [
+        [cutBefore(1), closed],
+        [http2(({ goAway }) => goAway()), closed],
+        [breaking, "incomplete body"],
+      ];
+      for (const [behaviour, why] of table) {
+        const { stdout } = await run("asyncio", "br", behaviour);
+        const line = `*** Error for BR: Connection error: ${why}`;
+        assertEquals(stdout.split("\n")[3], line);
+      }
+      assertEquals(requests, 1);
+    },
+  );
 });
 
+const flag = () => new Response(FLAG);
+
 it("a script in a pipe reports a redirect to a host that was not granted", async () => {
-  await using other = serve(() => new Response(FLAG));
+  await using other = serve(flag);
   await using site = serve(({ pathname }) =>
-    pathname.startsWith("/ab")
-      ? Response.redirect(other.url)
-      : new Response(FLAG)
+    pathname.startsWith("/ab") ? Response.redirect(other.url) : flag()
   );
   const { host } = new URL(site.url);
   const permissions = [`--allow-net=${host}`, "--allow-read", "--allow-write"];
@@ -175,8 +152,6 @@ it("a script in a pipe reports a redirect to a host that was not granted", async
   assertEquals([flags, errors, other.requests], [1, 1, []]);
   assertMatch(stdout, /Error for AB: Connection error: Requires net access to/);
 });
-
-const flag = () => new Response(FLAG);
 
 /** Return words that run a program with one variable of a proxy. */
 function withVariable(name: string, value: string): string[] {
@@ -212,11 +187,8 @@ describe("a script with a proxy in the environment", () => {
     }, { hostname });
     const codes = hosts.map((_, i) => `A${"ABCD"[i]}`);
     const args = ["-s", `${site.url}/flags`, ...codes];
-    // These permissions do not grant no_proxy.
-    const permissions = "--no-prompt --allow-env=NO_PROXY --allow-net " +
-      "--allow-read --allow-write=downloads";
     const { report } = await runScript("asyncio", args, {
-      permissions: permissions.split(" "),
+      permissions: ["-A", "--deny-env=no_proxy"],
       within: withVariable("http_proxy", proxy.url),
     });
     assertEquals([report.flags, proxy.requests], [hosts.length, []]);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { flagOf, readTo } from "./fault_site.ts";
+import { flagOf, readTo, write } from "./fault_site.ts";
 import type { TemporaryFolder } from "../bench/scripts.ts";
 
 /** The image that these servers send for every code. */
@@ -22,8 +22,12 @@ export async function certificate({ path }: TemporaryFolder) {
   return { cert: await read("cert.pem"), key: await read("key.pem") };
 }
 
-/** Answers the requests of a connection; `cut` ends it without TLS's close_notify. */
-type Serve = (connection: Deno.TlsConn, cut: () => void) => Promise<void>;
+/** A protocol, and a function that answers the requests of a connection. */
+interface Behaviour {
+  protocol: "http/1.1" | "h2";
+  /** Answers requests; `cut` ends the connection without TLS's close_notify. */
+  serve: (connection: Deno.TlsConn, cut: () => void) => Promise<void>;
+}
 
 /** A TLS server behind a relay, which can cut connections (RFC 8446, 6.1). */
 export class TlsSite implements AsyncDisposable {
@@ -35,8 +39,7 @@ export class TlsSite implements AsyncDisposable {
 
   constructor(
     secrets: Deno.TlsCertifiedKeyPem,
-    protocol: "http/1.1" | "h2",
-    serve: Serve,
+    { protocol, serve }: Behaviour,
   ) {
     const address = { hostname: "127.0.0.1", port: 0 };
     const alpnProtocols = [protocol];
@@ -44,119 +47,110 @@ export class TlsSite implements AsyncDisposable {
     this.#pending = [this.#accept(serve)];
   }
 
-  async #accept(serve: Serve): Promise<void> {
+  async #accept(serve: Behaviour["serve"]): Promise<void> {
     const { hostname, port } = this.#inner.addr;
     for await (const client of this.#outer) {
       const relay = await Deno.connect({ hostname, port });
       const connection = await this.#inner.accept();
       this.#connections.push(client, relay, connection);
-      const cut = () => {
-        try {
-          client.close();
-        } catch { /* The client has closed the connection. */ }
-      };
-      this.#pending.push(
-        client.readable.pipeTo(relay.writable).catch(() => {}),
-        relay.readable.pipeTo(client.writable).catch(() => {}),
-        serve(connection, cut).catch(() => {}),
-      );
+      const running = [
+        client.readable.pipeTo(relay.writable),
+        relay.readable.pipeTo(client.writable),
+        serve(connection, () => client[Symbol.dispose]()),
+      ];
+      this.#pending.push(Promise.allSettled(running));
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#outer.close();
-    this.#inner.close();
-    for (const connection of this.#connections) {
-      try {
-        connection.close();
-      } catch { /* The connection is closed. */ }
+    for (const one of [this.#outer, this.#inner, ...this.#connections]) {
+      one[Symbol.dispose]();
     }
     await Promise.all(this.#pending);
   }
 }
 
-/** Return a `Serve` on HTTP/1.1 that cuts each connection before the n-th answer. */
-export function cutBefore(answer: number): Serve {
-  return async (connection, cut) => {
-    const head = `HTTP/1.1 200 OK\r\nContent-Length: ${FLAG.length}\r\n\r\n`;
-    const bytes = [...new TextEncoder().encode(head), ...FLAG];
+/** Return a behaviour on HTTP/1.1: cut each connection before the n-th answer. */
+export function cutBefore(answer: number): Behaviour {
+  const head = `HTTP/1.1 200 OK\r\nContent-Length: ${FLAG.length}\r\n\r\n`;
+  const bytes = Buffer.concat([Buffer.from(head), FLAG]);
+  const serve: Behaviour["serve"] = async (connection, cut) => {
     for (let n = 1; await readTo("\r\n\r\n", connection, 1024); n++) {
       if (n === answer) return cut();
-      await connection.write(Uint8Array.from(bytes));
+      await write(connection, bytes);
     }
   };
+  return { protocol: "http/1.1", serve };
+}
+
+/** Read exactly `length` bytes. */
+async function read(connection: Deno.Conn, length: number): Promise<DataView> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const count = await connection.read(bytes.subarray(done));
+    if (count === null) throw new Deno.errors.UnexpectedEof();
+    done += count;
+  }
+  return new DataView(bytes.buffer);
 }
 
 /** Types of frames (RFC 9113, 6). */
-export const RST_STREAM = 3, GOAWAY = 7;
-const DATA = 0, HEADERS = 1, SETTINGS = 4;
+const DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, GOAWAY = 7;
 /** Error codes (RFC 9113, 7). */
-export const REFUSED_STREAM = 7, CANCEL = 8;
+const REFUSED_STREAM = 7, CANCEL = 8;
 
-/** Sends a frame (RFC 9113, 4.1). */
-export type Send = (
-  type: number,
-  flags: number,
-  stream: number,
-  data: number[],
-) => Promise<unknown>;
-
-/** Answer a request with the flag, or with only some bytes of its body. */
-export async function answer(
-  send: Send,
-  stream: number,
-  bytes?: number,
-): Promise<void> {
-  // The numbers are status 200 and content-length in HPACK's static table.
-  const length = [...new TextEncoder().encode(`${FLAG.length}`)];
-  const headers = [0x88, 0x0f, 0x0d, length.length, ...length];
-  await send(HEADERS, 4, stream, headers);
-  await send(DATA, bytes ? 0 : 1, stream, [...FLAG.subarray(0, bytes)]);
+/** The `n`-th request of a connection on HTTP/2, and the server's reactions. */
+interface Stream {
+  n: number;
+  /** Answer with the flag. */
+  answer: () => Promise<void>;
+  /** Answer with only a part of the flag. */
+  breakOff: () => Promise<void>;
+  refuse: () => Promise<void>;
+  /** Refuse this request and later ones, and close the connection. */
+  goAway: () => Promise<void>;
 }
 
-/**
- * Return a `Serve` on HTTP/2.
- *
- * @param respond Answers the n-th request of a connection; `false` ends it.
- */
-export function http2(
-  respond: (send: Send, stream: number, n: number) => Promise<unknown>,
-): Serve {
-  return async (connection) => {
-    const send: Send = async (type, flags, stream, data) => {
-      const { length } = data;
-      const head = [length >> 16, length >> 8 & 255, length & 255];
-      const id = [0, stream >> 16, stream >> 8 & 255, stream & 255];
-      const frame = Uint8Array.from([...head, type, flags, ...id, ...data]);
-      for (let sent = 0; sent < frame.length;) {
-        sent += await connection.write(frame.subarray(sent));
-      }
+/** Return a behaviour on HTTP/2. */
+export function http2(respond: (stream: Stream) => Promise<void>): Behaviour {
+  const serve = async (connection: Deno.TlsConn) => {
+    /** Send a frame (RFC 9113, 4.1); a byte keeps the low bits of its number. */
+    const send = (type: number, flags: number, id: number, data: number[]) => {
+      const head = [0, data.length >> 8, data.length, type, flags];
+      const stream = [0, 0, id >> 8, id];
+      const frame = Uint8Array.from([...head, ...stream, ...data]);
+      return write(connection, frame);
     };
     await send(SETTINGS, 0, 0, []);
-    let bytes: number[] = [];
-    let requests = 0;
-    const read = async (length: number) => {
-      const chunk = new Uint8Array(4096);
-      while (bytes.length < length) {
-        const count = await connection.read(chunk);
-        if (count === null) throw new Deno.errors.UnexpectedEof();
-        bytes.push(...chunk.subarray(0, count));
-      }
-      const taken = bytes.slice(0, length);
-      bytes = bytes.slice(length);
-      return taken;
-    };
-    await read("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".length);
-    for (;;) {
-      const head = new DataView(Uint8Array.from(await read(9)).buffer);
+    await read(connection, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".length);
+    for (let n = 1;;) {
+      const head = await read(connection, 9);
       const [type, flags] = [head.getUint8(3), head.getUint8(4)];
-      await read(head.getUint32(0) >> 8);
+      await read(connection, head.getUint32(0) >> 8);
       if (type === SETTINGS && !(flags & 1)) await send(SETTINGS, 1, 0, []);
       if (type !== HEADERS) continue;
-      const stream = head.getUint32(5);
-      if (await respond(send, stream, ++requests) === false) {
-        return connection.close();
-      }
+      const id = head.getUint32(5);
+      const sendFlag = async (flags: number, bytes?: number) => {
+        // The numbers are status 200 and content-length in HPACK's static table.
+        const length = [...new TextEncoder().encode(`${FLAG.length}`)];
+        const headers = [0x88, 0x0f, 0x0d, length.length, ...length];
+        await send(HEADERS, 4, id, headers);
+        await send(DATA, flags, id, [...FLAG.subarray(0, bytes)]);
+      };
+      const reset = (error: number) =>
+        send(RST_STREAM, 0, id, [0, 0, 0, error]);
+      await respond({
+        n: n++,
+        answer: () => sendFlag(1),
+        breakOff: () => sendFlag(0, 300).then(() => reset(CANCEL)),
+        refuse: () => reset(REFUSED_STREAM),
+        async goAway() {
+          const last = Math.max(0, id - 2);
+          await send(GOAWAY, 0, 0, [0, 0, 0, last, 0, 0, 0, 0]);
+          connection.close();
+        },
+      });
     }
   };
+  return { protocol: "h2", serve };
 }
