@@ -44,11 +44,8 @@ export function flagOf(cc: string, length = 0): Uint8Array<ArrayBuffer> {
 /** The end of a part of each flag; its last byte looks like the trailer. */
 const CUT = flagOf("BR").lastIndexOf(0x3b, 2000) + 1;
 
-/** The most bytes of a body that a script accepts. */
-const MAX_BYTES = 16 * ZEROS.length;
-
-/** The lengths of flags that a script saves with zeros after their end. */
-const LENGTHS = { "big": MAX_BYTES, "tiny chunks": 20_000 };
+/** The lengths of flags that are saved with zeros after their end, up to 16 MB. */
+const LENGTHS: Record<string, number> = { big: 2 ** 24, "tiny chunks": 20000 };
 
 const zippedFlag = (cc: string): Uint8Array => gzipSync(flagOf(cc));
 
@@ -64,11 +61,10 @@ export async function savedIn(
   folder: TemporaryFolder,
   faults: Record<string, string> = {},
 ): Promise<string[]> {
-  const lengths: Record<string, number> = LENGTHS;
   return (await folder.list()).map((name) => {
     const cc = name.replace(/\.gif$/, "").toUpperCase();
     const bytes = Deno.readFileSync(`${folder.path}/downloads/${name}`);
-    const flag = flagOf(cc, lengths[faults[cc] ?? "good"]);
+    const flag = flagOf(cc, LENGTHS[faults[cc] ?? "good"]);
     assert(Buffer.compare(bytes, flag) === 0, name);
     return cc;
   });
@@ -151,7 +147,7 @@ const FAULTS = {
   "redirect to a file": redirect("file:///etc/hostname"),
   "redirect to data": redirect("data:image/gif,GIF89a;"),
   "redirect without a location": answer("302 Found", ""),
-  "redirect to 404": redirect("none"),
+  "redirect to 404": redirect("404"),
   "204": ["HTTP/1.1 204 No Content\r\n\r\n"],
   "206": answer("206 Partial Content"),
   "304": ["HTTP/1.1 304 Not Modified\r\n\r\n"],
@@ -190,8 +186,8 @@ const FAULTS = {
     const chunks = bytes.flatMap((byte) => [49, 13, 10, byte, 13, 10]);
     return [CHUNKED, Uint8Array.from(chunks), "0\r\n\r\n"];
   },
-  "big": flag("", (cc) => flagOf(cc, MAX_BYTES)),
-  "too big": flag("", (cc) => flagOf(cc, MAX_BYTES + 1)),
+  "big": flag("", (cc) => flagOf(cc, LENGTHS.big)),
+  "too big": flag("", (cc) => flagOf(cc, 2 ** 24 + 1)),
   "gzip bomb": coded("gzip", bomb),
   "endless body": endless(`${OK}\r\n`, [ZEROS]),
   "endless chunks": endless(
@@ -199,9 +195,6 @@ const FAULTS = {
     ["100000\r\n", ZEROS, "\r\n"],
   ),
 } satisfies Record<string, Answer>;
-
-/** The faults of the files to which redirects lead. */
-const TARGETS: Record<string, Fault> = { good: "good", none: "404" };
 
 /**
  * The numbers of requests after which the port is closed or requests wait for
@@ -270,8 +263,10 @@ export class FaultSite implements AsyncDisposable {
       if (this.requests.length > dieAfter) return this.#close();
       if (this.requests.length > holdAfter) await this.#released.promise;
       if (latency > 0) await delay(latency);
-      const { [cc]: own, "*": others = "good" } = this.faults;
-      const fault = TARGETS[file] ?? own ?? others;
+      // A redirect to the name of a fault leads to that fault.
+      const fault = file in FAULTS
+        ? file as Fault
+        : this.faults[cc] ?? this.faults["*"] ?? "good";
       // A socket that is closed with unread bytes resets the connection.
       if (!fault.startsWith("reset")) {
         await readTo("\r\n\r\n", connection, 1024, line);
