@@ -30,13 +30,6 @@ const ROWS = page.matchAll(/^\| (.+?) +\| `(.+?)` +\| [a-z ]+? +\|$/gm)
 
 type Row = typeof ROWS[number];
 
-const FAULTS = Object.fromEntries(
-  ROWS.map(({ codes, fault }) => [codes[0], fault]),
-);
-const LATE = ROWS.filter(({ isLate }) => isLate);
-const HUGE = ROWS.filter(({ isHuge }) => isHuge);
-const PROMPT = ROWS.filter(({ isLate, isHuge }) => !isLate && !isHuge);
-
 /** The numbers of requests for one code; an answer that has begun is not retried. */
 const REQUESTS: Partial<Record<Fault, number>> = {
   "closed at once": 3,
@@ -50,12 +43,13 @@ const REQUESTS: Partial<Record<Fault, number>> = {
 /** The number of connections of each script. */
 const CONNECTIONS = { sequential: 1, threadpool: 30, asyncio: 100 };
 
-/** A program that makes a script on Linux print its peak memory on stderr. */
-const MEASURE = `addEventListener("unload", () =>
-  console.error(Deno.readTextFileSync("/proc/self/status")))`;
-const MEASURED = Deno.build.os === "linux"
-  ? [`--preload=data:text/javascript,${encodeURIComponent(MEASURE)}`]
-  : [];
+/** Options with which a script on Linux prints its peak memory on stderr. */
+const MEASURED = [
+  "-A",
+  "--preload=data:text/javascript," + encodeURIComponent(`
+    if (Deno.build.os === "linux") addEventListener("unload", () =>
+      console.error(Deno.readTextFileSync("/proc/self/status")))`),
+];
 
 /** Run a script with `-v`, and return its messages, files and requests. */
 async function download(
@@ -63,12 +57,11 @@ async function download(
   codes: string[],
   site: FaultSite,
   timeout = 10,
-  measured: string[] = [],
+  permissions = ["-A"],
 ) {
   await using folder = new TemporaryFolder();
   const limits = ["-m", `${CONNECTIONS[script]}`, "-t", `${timeout}`];
   const args = ["-v", "-s", site.url, ...limits, ...codes];
-  const permissions = ["-A", ...measured];
   const options = { cwd: folder.path, permissions, limit: 20 };
   const result = await runScript(script, args, options);
   const line = /^(?:([A-Z]{2})|\*\*\* Error for (..):) (.+)$/gm;
@@ -80,11 +73,12 @@ async function download(
 
 /** Run a script against the faults of some rows. */
 async function meet(script: Script, rows: Row[]) {
-  await using site = new FaultSite(FAULTS);
+  const faults = rows.map(({ codes, fault }) => [codes[0], fault]);
+  await using site = new FaultSite(Object.fromEntries(faults));
   const codes = rows.flatMap(({ codes }) => codes);
   const timeout = rows[0]?.isLate ? 1 : 10;
-  const measured = rows === HUGE ? MEASURED : [];
-  const run = await download(script, codes, site, timeout, measured);
+  const permissions = rows[0]?.isHuge ? MEASURED : ["-A"];
+  const run = await download(script, codes, site, timeout, permissions);
   return Object.assign(run, { script, rows, codes, requests: site.requests });
 }
 
@@ -92,10 +86,12 @@ let runs: Promise<Awaited<ReturnType<typeof meet>>[]> | undefined;
 
 /** Run all rows once, in seven runs; the huge bodies are for one script only. */
 function sharedRuns() {
+  const prompt = ROWS.filter(({ isLate, isHuge }) => !isLate && !isHuge);
+  const late = ROWS.filter(({ isLate }) => isLate);
   return runs ??= Promise.all([
-    ...SCRIPTS.map((script) => meet(script, PROMPT)),
-    ...SCRIPTS.map((script) => meet(script, LATE)),
-    meet("sequential", HUGE),
+    ...SCRIPTS.map((script) => meet(script, prompt)),
+    ...SCRIPTS.map((script) => meet(script, late)),
+    meet("sequential", ROWS.filter(({ isHuge }) => isHuge)),
   ]);
 }
 
