@@ -2,16 +2,11 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { ConnectionError, exemptLocalhost, get } from "../lib/requests.ts";
 import { FaultSite } from "./fault_site.ts";
-import {
-  freePort,
-  type Script,
-  SCRIPTS,
-  TemporaryFolder,
-} from "../bench/scripts.ts";
+import { freePort, SCRIPTS, TemporaryFolder } from "../bench/scripts.ts";
 import { runScript } from "./processes.ts";
 import { serve, sharedProject } from "./projects.ts";
 import { has, hasIPv6, itIf, itOnPosix } from "./testing.ts";
-import { certificate, cutBefore, FLAG, http2, TlsSite } from "./tls_site.ts";
+import { certificate, cutBefore, FLAG, http2, runOverTls } from "./tls_site.ts";
 
 const { signal } = new AbortController();
 const limits = { timeout: 60, signal };
@@ -81,18 +76,7 @@ describe("a script over TLS", () => {
     assertEquals(server.requests, []);
   });
 
-  type Behaviour = ConstructorParameters<typeof TlsSite>[1];
-
-  /** Run a script with `-v` against a site whose certificate the script trusts. */
-  async function run(script: Script, args: string, behaviour: Behaviour) {
-    await using folder = new TemporaryFolder();
-    const secrets = await certificate(folder);
-    await using site = new TlsSite(secrets, behaviour);
-    const options = { cwd: folder.path, env: { DENO_CERT: "cert.pem" } };
-    return await runScript(script, `-s ${site.url} -v ${args}`, options);
-  }
-
-  const early: [what: string, Behaviour][] = [
+  const early = [
     ["cuts a connection after each answer", cutBefore(2)],
     [
       "sends GOAWAY after ten answers",
@@ -102,39 +86,36 @@ describe("a script over TLS", () => {
       "refuses every third stream",
       http2(({ n, answer, refuse }) => n % 3 > 0 ? answer() : refuse()),
     ],
-  ];
+  ] as const;
   for (const [what, behaviour] of early) {
     itSecure(`loses no flag when a server ${what}`, async () => {
       for (const script of SCRIPTS) {
-        const result = await run(script, "-al 50 -m 20", behaviour);
+        const result = await runOverTls(script, "-al 50 -m 20", behaviour);
         const { stdout, report } = result;
         assertEquals(report.flags, 50, `${script}\n${stdout}`);
       }
     });
   }
 
-  itSecure(
-    "reports a closed connection, and a body that HTTP/2 breaks off",
-    async () => {
-      const closed = "the server closed the connection";
-      let requests = 0;
-      const breaking = http2(({ breakOff }) => {
-        requests++;
-        return breakOff();
-      });
-      const table: [Behaviour, why: string][] = [
-        [cutBefore(1), closed],
-        [http2(({ goAway }) => goAway()), closed],
-        [breaking, "incomplete body"],
-      ];
-      for (const [behaviour, why] of table) {
-        const { stdout } = await run("asyncio", "br", behaviour);
-        const line = `*** Error for BR: Connection error: ${why}`;
-        assertEquals(stdout.split("\n")[3], line);
-      }
-      assertEquals(requests, 1);
-    },
-  );
+  itSecure("reports a closed connection and a broken-off body", async () => {
+    const closed = "the server closed the connection";
+    let requests = 0;
+    const breaking = http2(({ breakOff }) => {
+      requests++;
+      return breakOff();
+    });
+    const table = [
+      [cutBefore(1), closed],
+      [http2(({ goAway }) => goAway()), closed],
+      [breaking, "incomplete body"],
+    ] as const;
+    for (const [behaviour, why] of table) {
+      const { stdout } = await runOverTls("asyncio", "br", behaviour);
+      const line = `*** Error for BR: Connection error: ${why}`;
+      assertEquals(stdout.split("\n")[3], line);
+    }
+    assertEquals(requests, 1);
+  });
 });
 
 const flag = () => new Response(FLAG);

@@ -5,7 +5,8 @@
  */
 
 import { flagOf, readTo, write } from "./fault_site.ts";
-import type { TemporaryFolder } from "../bench/scripts.ts";
+import { type Script, TemporaryFolder } from "../bench/scripts.ts";
+import { type Outcome, runScript } from "./processes.ts";
 
 /** The image that these servers send for every code. */
 export const FLAG: Uint8Array<ArrayBuffer> = flagOf("BR");
@@ -29,45 +30,50 @@ interface Behaviour {
   serve: (connection: Deno.TlsConn, cut: () => void) => Promise<void>;
 }
 
-/** A TLS server behind a relay, which can cut connections (RFC 8446, 6.1). */
-export class TlsSite implements AsyncDisposable {
-  readonly #inner: Deno.TlsListener;
-  readonly #outer = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  readonly #connections: Deno.Conn[] = [];
-  readonly #pending: Promise<unknown>[];
-  readonly url = `https://127.0.0.1:${this.#outer.addr.port}/flags`;
-
-  constructor(
-    secrets: Deno.TlsCertifiedKeyPem,
-    { protocol, serve }: Behaviour,
-  ) {
-    const address = { hostname: "127.0.0.1", port: 0 };
-    const alpnProtocols = [protocol];
-    this.#inner = Deno.listenTls({ ...address, ...secrets, alpnProtocols });
-    this.#pending = [this.#accept(serve)];
-  }
-
-  async #accept(serve: Behaviour["serve"]): Promise<void> {
-    const { hostname, port } = this.#inner.addr;
-    for await (const client of this.#outer) {
-      const relay = await Deno.connect({ hostname, port });
-      const connection = await this.#inner.accept();
-      this.#connections.push(client, relay, connection);
+/** Start a TLS server behind a relay, which can cut connections (RFC 8446, 6.1). */
+function serveTls(
+  secrets: Deno.TlsCertifiedKeyPem,
+  { protocol, serve }: Behaviour,
+): AsyncDisposable & { url: string } {
+  const address = { hostname: "127.0.0.1", port: 0 };
+  const outer = Deno.listen(address);
+  const alpnProtocols = [protocol];
+  const inner = Deno.listenTls({ ...address, ...secrets, alpnProtocols });
+  const open: Disposable[] = [outer, inner];
+  const accept = async () => {
+    for await (const client of outer) {
+      const relay = await Deno.connect({ port: inner.addr.port });
+      const connection = await inner.accept();
+      open.push(client, relay, connection);
       const running = [
         client.readable.pipeTo(relay.writable),
         relay.readable.pipeTo(client.writable),
         serve(connection, () => client[Symbol.dispose]()),
       ];
-      this.#pending.push(Promise.allSettled(running));
+      pending.push(Promise.allSettled(running));
     }
-  }
+  };
+  const pending: Promise<unknown>[] = [accept()];
+  return {
+    url: `https://127.0.0.1:${outer.addr.port}/flags`,
+    async [Symbol.asyncDispose]() {
+      for (const one of open) one[Symbol.dispose]();
+      await Promise.all(pending);
+    },
+  };
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const one of [this.#outer, this.#inner, ...this.#connections]) {
-      one[Symbol.dispose]();
-    }
-    await Promise.all(this.#pending);
-  }
+/** Run a script with `-v` against a site whose certificate the script trusts. */
+export async function runOverTls(
+  script: Script,
+  args: string,
+  behaviour: Behaviour,
+): Promise<Outcome> {
+  await using folder = new TemporaryFolder();
+  const secrets = await certificate(folder);
+  await using site = serveTls(secrets, behaviour);
+  const options = { cwd: folder.path, env: { DENO_CERT: "cert.pem" } };
+  return await runScript(script, `-s ${site.url} -v ${args}`, options);
 }
 
 /** Return a behaviour on HTTP/1.1: cut each connection before the n-th answer. */
@@ -99,17 +105,10 @@ const DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, GOAWAY = 7;
 /** Error codes (RFC 9113, 7). */
 const REFUSED_STREAM = 7, CANCEL = 8;
 
+type Reaction = "answer" | "breakOff" | "refuse" | "goAway";
+
 /** The `n`-th request of a connection on HTTP/2, and the server's reactions. */
-interface Stream {
-  n: number;
-  /** Answer with the flag. */
-  answer: () => Promise<void>;
-  /** Answer with only a part of the flag. */
-  breakOff: () => Promise<void>;
-  refuse: () => Promise<void>;
-  /** Refuse this request and later ones, and close the connection. */
-  goAway: () => Promise<void>;
-}
+type Stream = { n: number } & Record<Reaction, () => Promise<void>>;
 
 /** Return a behaviour on HTTP/2. */
 export function http2(respond: (stream: Stream) => Promise<void>): Behaviour {
@@ -144,6 +143,7 @@ export function http2(respond: (stream: Stream) => Promise<void>): Behaviour {
         answer: () => sendFlag(1),
         breakOff: () => sendFlag(0, 300).then(() => reset(CANCEL)),
         refuse: () => reset(REFUSED_STREAM),
+        // The server refuses this request and later ones.
         async goAway() {
           const last = Math.max(0, id - 2);
           await send(GOAWAY, 0, 0, [0, 0, 0, last, 0, 0, 0, 0]);
