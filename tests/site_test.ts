@@ -19,21 +19,19 @@ function withoutAddress(hostname: string, error: Error): Disposable {
   return replaced(Deno, "serve", fake);
 }
 
-describe("flags/", () => {
-  it("contains a flag and a name for each code of country_codes.txt", async () => {
-    const names = [...Deno.readDirSync(FLAGS)]
-      .filter((entry) => entry.isDirectory).map(({ name }) => name).sort();
-    assertEquals(names.map((cc) => cc.toUpperCase()), readCodes());
-    const images = new Set<string>();
-    for (const cc of names) {
-      images.add((await Deno.readFile(`${FLAGS}/${cc}/${cc}.gif`)).join());
-      const json = await Deno.readTextFile(`${FLAGS}/${cc}/metadata.json`);
-      const { iso_cc, country } = JSON.parse(json);
-      assertEquals(iso_cc, cc.toUpperCase());
-      assertMatch(country, /^\p{L}/u);
-    }
-    assertEquals(images.size, names.length);
-  });
+it("flags/ contains a flag and a name for each code of country_codes.txt", async () => {
+  const names = [...Deno.readDirSync(FLAGS)]
+    .filter((entry) => entry.isDirectory).map(({ name }) => name).sort();
+  assertEquals(names.map((cc) => cc.toUpperCase()), readCodes());
+  const images = new Set<string>();
+  for (const cc of names) {
+    images.add((await Deno.readFile(`${FLAGS}/${cc}/${cc}.gif`)).join());
+    const json = await Deno.readTextFile(`${FLAGS}/${cc}/metadata.json`);
+    const { iso_cc, country } = JSON.parse(json);
+    assertEquals(iso_cc, cc.toUpperCase());
+    assertMatch(country, /^\p{L}/u);
+  }
+  assertEquals(images.size, names.length);
 });
 
 describe("a site", () => {
@@ -65,8 +63,8 @@ describe("a site", () => {
     return [response.status, await response.bytes()];
   }
 
-  /** Count the statuses of `n` requests, and list the delays in milliseconds. */
-  async function tally(n: number, path = "/flags/br/br.gif") {
+  /** Return the statuses of `n` requests, and the delays in milliseconds. */
+  async function fates(n: number, path = "br/br.gif") {
     const waits: number[] = [];
     const { setTimeout } = globalThis;
     const atOnce = (done: () => void, ms: number) => {
@@ -74,31 +72,37 @@ describe("a site", () => {
       return setTimeout(done, 0);
     };
     using _ = replaced(globalThis, "setTimeout", atOnce);
-    const statuses: Record<number, number> = {};
-    await Promise.all(Array.from({ length: n }, async (_, i) => {
-      const [status] = await get(`${path}?${i}`);
-      statuses[status] = (statuses[status] ?? 0) + 1;
-    }));
+    const request = async (_: unknown, i: number) =>
+      (await get(`/flags/${path}?${i}`))[0];
+    const statuses = await Promise.all(Array.from({ length: n }, request));
     return { statuses, waits };
   }
 
-  it("serves flags and metadata to GET and HEAD at 127.0.0.1 and [::1]", async () => {
+  it("serves flags and metadata to GET and HEAD, only at 127.0.0.1 and [::1]", async () => {
     using _ = serve();
     const hosts = ["127.0.0.1", "localhost", ...hasIPv6 ? ["[::1]"] : []];
     for (const path of ["ad/ad.gif", "kr/metadata.json"]) {
       const type = path.endsWith("gif") ? "image/gif" : "application/json";
       const file = await Deno.readFile(`${FLAGS}/${path}`);
-      for (const method of ["GET", "HEAD"]) {
+      const bodies = { GET: file, HEAD: new Uint8Array() };
+      for (const [method, expected] of Object.entries(bodies)) {
         for (const host of hosts) {
           const url = `http://${host}:${port}/flags/${path}`;
           const response = await fetch(url, { method });
-          const headers = ["content-type", "content-length"]
-            .map((name) => response.headers.get(name));
-          assertEquals(headers, [type, `${file.length}`]);
-          const body = await response.bytes();
-          assertEquals(body, method === "GET" ? file : new Uint8Array());
+          const { headers } = response;
+          assertEquals(headers.get("content-type"), type);
+          assertEquals(headers.get("content-length"), `${file.length}`);
+          assertEquals(await response.bytes(), expected);
         }
       }
+    }
+    const others = Deno.networkInterfaces().map(({ address }) => address)
+      .filter((address) => !/^(127\.|::1$|fe80:)/.test(address));
+    for (const hostname of [...others, "127.0.0.2"]) {
+      const signal = AbortSignal.timeout(2000); // Some systems do not refuse.
+      const connected = await Deno.connect({ hostname, port, signal })
+        .then((connection) => connection.close() ?? true, () => false);
+      assertEquals(connected, false, hostname);
     }
   });
 
@@ -211,9 +215,8 @@ describe("a site", () => {
     for (const [label, ...waits] of [["LOCAL"], ["DELAY", 500, 500]]) {
       using _ = serve(SITES[label!]!);
       for (const path of ["br/br.gif", "br/metadata.json", "xx/xx.gif"]) {
-        const statuses = { [path.startsWith("xx") ? 404 : 200]: 2 };
-        const counts = await tally(2, `/flags/${path}`);
-        assertEquals(counts, { statuses, waits });
+        const statuses = Array(2).fill(path.startsWith("xx") ? 404 : 200);
+        assertEquals(await fates(2, path), { statuses, waits });
       }
     }
   });
@@ -222,27 +225,27 @@ describe("a site", () => {
     const { errorShare, lateShare, delay } = SITES.ERROR!;
     assertEquals([errorShare, lateShare, delay], [0.25, 0.5, 0.5]);
     using _ = serve({ ...SITES.ERROR!, seed: 12 });
-    const { statuses, waits } = await tally(400);
-    const assertNear = (expected: number, count = 0) =>
-      assert(Math.abs(count - expected) < 12, JSON.stringify(statuses));
-    assertNear(300, statuses[200]);
-    for (const status of [500, 501, 502, 503]) assertNear(25, statuses[status]);
-    assertNear(200, waits.length);
+    const { statuses, waits } = await fates(400);
+    const assertNear = (expected: number, all: number[], one: number) => {
+      const { length } = all.filter((item) => item === one);
+      assert(Math.abs(length - expected) < 12, `${length} times ${one}`);
+    };
+    assertNear(300, statuses, 200);
+    for (const status of [500, 501, 502, 503]) assertNear(25, statuses, status);
+    assertNear(200, waits, 500);
     assertEquals(new Set(waits), new Set([500]));
   });
 
   it("fails the same requests each time only if it has a seed", async () => {
-    const fates = async (seed?: number) => {
+    const run = async (seed?: number) => {
       using _ = serve({ errorShare: 0.5, seed });
-      const paths = Array.from(Array(100), (_, i) => `/flags/br/br.gif?${i}`);
-      return (await Promise.all(paths.map(get))).map(([status]) => status)
-        .join();
+      return (await fates(100)).statuses.join();
     };
-    const first = await fates(1);
-    assertEquals(await fates(1), first);
-    assert(await fates(2) !== first);
+    const first = await run(1);
+    assertEquals(await run(1), first);
+    assert(await run(2) !== first);
     // Two runs without a seed are equal less than once in 10^30 times.
-    assert(await fates() !== await fates());
+    assert(await run() !== await run());
   });
 });
 
