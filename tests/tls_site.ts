@@ -147,7 +147,8 @@ export function http2(respond: (stream: Stream) => Promise<void>): Behaviour {
         async goAway() {
           const last = Math.max(0, id - 2);
           await send(GOAWAY, 0, 0, [0, 0, 0, last, 0, 0, 0, 0]);
-          connection.close();
+          // The client closes the connection once it has all the answers.
+          for await (const _ of connection.readable);
         },
       });
     }
