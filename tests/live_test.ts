@@ -161,6 +161,21 @@ describe("the events of a site", () => {
     await watcher.tells("br br=200");
   });
 
+  it("reach a late watcher once, also if the others still wait for them", async () => {
+    using _ = heldTimers(40);
+    const live = new Live("");
+    const early = live.watch();
+    for (const cc of ["br", "us"]) {
+      await live.track(cc, new Request(url), () => new Response());
+    }
+    const late = live.watch();
+    await live.end();
+    for (const watcher of [early, late]) {
+      const events = (await watcher.text()).match(/"cc":"us"/g);
+      assertEquals(events?.length, 2); // The request and its end.
+    }
+  });
+
   it("are all sent when the site ends", async () => {
     using _ = heldTimers(40);
     const live = new Live("");
